@@ -1,0 +1,30 @@
+# Every outside library. Debian's packages are found as usual; wheels that carry C++ libraries are
+# unpacked by scripts/setup into third_party/wheels.
+set(WHEELS ${CMAKE_SOURCE_DIR}/third_party/wheels)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tomlplusplus REQUIRED)
+pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+
+# oneDNN 3; Debian's 2.6 has another interface.
+find_package(dnnl 3 CONFIG REQUIRED PATHS ${WHEELS}/lib/cmake/dnnl NO_DEFAULT_PATH)
+
+if(ARGOSY_WITH_DATA)
+  pkg_check_modules(ffmpeg IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
+  pkg_check_modules(turbojpeg IMPORTED_TARGET libturbojpeg)
+  foreach(LIB arrow parquet)
+    file(GLOB LIB_FILE ${WHEELS}/pyarrow/lib${LIB}.so.[0-9]*)
+    if(LIB_FILE)
+      add_library(arrow::${LIB} SHARED IMPORTED)
+      set_target_properties(arrow::${LIB} PROPERTIES
+        IMPORTED_LOCATION ${LIB_FILE} INTERFACE_INCLUDE_DIRECTORIES ${WHEELS}/pyarrow/include)
+    endif()
+  endforeach()
+  if(NOT ffmpeg_FOUND OR NOT turbojpeg_FOUND OR NOT TARGET arrow::parquet)
+    message(WARNING "FFmpeg, TurboJPEG or Arrow is missing: ingest, data, train and eval are left out; "
+                    "run scripts/setup to have them")
+    set(ARGOSY_WITH_DATA OFF)
+  endif()
+endif()

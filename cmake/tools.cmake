@@ -1,0 +1,20 @@
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -fdiagnostics-color=auto)
+# A float expression means the same on every machine and in every build.
+add_compile_options(-ffp-contract=off)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+
+if(ARGOSY_SANITIZE)
+  add_compile_options(-fsanitize=${ARGOSY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${ARGOSY_SANITIZE})
+  add_compile_definitions(_GLIBCXX_ASSERTIONS)
+endif()

@@ -1,0 +1,178 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <system_error>
+
+#include "base/error.h"
+
+namespace argosy {
+namespace fs = std::filesystem;
+namespace {
+
+/// Closes a descriptor at the end of its scope.
+class Descriptor {
+ public:
+  Descriptor(const Path& path, int flags, const char* action, mode_t mode = 0644)
+      : number_(open(path.c_str(), flags | O_CLOEXEC, mode)) {
+    if (number_ < 0) throw file_error(action, path, errno);
+  }
+  ~Descriptor() {
+    if (number_ >= 0) close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+/// ".NAME.partial-PID" -> PID, or 0 for any other name.
+pid_t partial_owner(const std::string& file, const std::string& prefix) {
+  pid_t pid = 0;
+  if (!file.starts_with(prefix)) return 0;
+  const char* begin = file.data() + prefix.size();
+  const char* end = file.data() + file.size();
+  const auto [rest, error] = std::from_chars(begin, end, pid);
+  return error == std::errc{} && rest == end ? pid : 0;
+}
+
+}  // namespace
+
+std::string read_file(const Path& path, size_t limit_bytes) {
+  const Descriptor file(path, O_RDONLY, "open");
+  struct stat info {};
+  if (fstat(file.number(), &info) != 0) throw file_error("read", path, errno);
+  if (S_ISDIR(info.st_mode)) throw file_error("read", path, EISDIR);
+  if (info.st_size > 0 && static_cast<size_t>(info.st_size) > limit_bytes)
+    throw Error({.what = fmt::format("the file has {} bytes, the limit is {}", info.st_size, limit_bytes),
+                 .where = path,
+                 .fix = "check that this is the file you meant",
+                 .kind = ErrorKind::file});
+  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = read(file.number(), bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw file_error("read", path, errno);
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  bytes.resize(done);
+  return bytes;
+}
+
+void write_file(const Path& path, std::string_view bytes) {
+  const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC, "create");
+  while (!bytes.empty()) {
+    const ssize_t n = write(file.number(), bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw file_error("write", path, errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  if (fsync(file.number()) != 0) throw file_error("write", path, errno);
+}
+
+void write_file_atomically(const Path& path, std::string_view bytes) {
+  Path partial = path;
+  partial += fmt::format(".partial-{}", getpid());
+  try {
+    write_file(partial, bytes);
+    if (rename(partial.c_str(), path.c_str()) != 0) throw file_error("replace", path, errno);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(partial, ignored);
+    throw;
+  }
+  sync_path(path.has_parent_path() ? path.parent_path() : Path("."));
+}
+
+void sync_path(const Path& path) {
+  const Descriptor file(path, O_RDONLY, "open");
+  if (fsync(file.number()) != 0) throw file_error("sync", path, errno);
+}
+
+void sync_tree(const Path& folder) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) sync_path(entry.path());
+  sync_path(folder);
+}
+
+void make_folders(const Path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) throw file_error("create the folder", path, error.value());
+}
+
+PartialFolder::PartialFolder(Path destination) : destination_(std::move(destination)) {
+  destination_ = fs::absolute(destination_).lexically_normal();
+  if (!destination_.has_filename()) destination_ = destination_.parent_path();
+  const Path parent = destination_.parent_path();
+  const std::string prefix = "." + destination_.filename().string() + ".partial-";
+  make_folders(parent);
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(parent, ignored)) {
+    const pid_t owner = partial_owner(entry.path().filename(), prefix);
+    if (owner > 0 && (owner == getpid() || (kill(owner, 0) != 0 && errno == ESRCH)))
+      fs::remove_all(entry.path(), ignored);
+  }
+  path_ = parent / fmt::format("{}{}", prefix, getpid());
+  if (mkdir(path_.c_str(), 0755) != 0) throw file_error("create the folder", path_, errno);
+}
+
+PartialFolder::~PartialFolder() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(path_, ignored);
+}
+
+void PartialFolder::commit() {
+  sync_tree(path_);
+  if (rename(path_.c_str(), destination_.c_str()) != 0)
+    throw file_error("create", destination_, errno == ENOTEMPTY ? EEXIST : errno);
+  committed_ = true;
+  sync_path(destination_.parent_path());
+}
+
+FileLock::FileLock(const Path& path, std::string_view does) {
+  descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) throw file_error("open", path, errno);
+  if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    const int why = errno;
+    close(descriptor_);
+    if (why != EWOULDBLOCK) throw file_error("lock", path, why);
+    throw Error({.what = fmt::format("it {} by another process", does),
+                 .where = path.has_parent_path() ? path.parent_path() : path,
+                 .fix = "wait for it to end, or choose another place",
+                 .kind = ErrorKind::file});
+  }
+}
+
+FileLock::~FileLock() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+MappedFile::MappedFile(const Path& path) {
+  const Descriptor file(path, O_RDONLY, "open");
+  struct stat info {};
+  if (fstat(file.number(), &info) != 0) throw file_error("read", path, errno);
+  if (S_ISDIR(info.st_mode)) throw file_error("read", path, EISDIR);
+  size_ = static_cast<size_t>(info.st_size);
+  if (size_ == 0) return;
+  void* data = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.number(), 0);
+  if (data == MAP_FAILED) throw file_error("map", path, errno);
+  data_ = static_cast<const std::byte*>(data);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) munmap(const_cast<std::byte*>(data_), size_);
+}
+
+}  // namespace argosy

@@ -1,0 +1,71 @@
+#pragma once
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace argosy {
+
+using Path = std::filesystem::path;
+
+/// The whole file. Throws Error (file) if it cannot be read or is larger than `limit_bytes`.
+std::string read_file(const Path& path, size_t limit_bytes = size_t{1} << 31);
+
+/// Writes a new file and syncs it to disk. Throws Error (file), e.g. when the disk is full.
+void write_file(const Path& path, std::string_view bytes);
+
+/// Replaces `path` in one step: temporary name beside it, sync, rename, sync of the folder.
+void write_file_atomically(const Path& path, std::string_view bytes);
+
+void sync_path(const Path& path);     ///< a file or a folder, to disk
+void sync_tree(const Path& folder);   ///< every file and folder below, then the folder
+void make_folders(const Path& path);  ///< like mkdir -p; throws Error (file)
+
+/// A folder that appears whole or not at all: fill path(), then commit(). Until then it stands
+/// beside the destination as ".NAME.partial-PID"; without commit() it is removed. Leftovers of
+/// killed processes (whose PID is gone) are removed when the next one begins.
+class PartialFolder {
+ public:
+  explicit PartialFolder(Path destination);
+  ~PartialFolder();
+  PartialFolder(const PartialFolder&) = delete;
+  PartialFolder& operator=(const PartialFolder&) = delete;
+
+  const Path& path() const { return path_; }
+  /// Syncs and renames. The destination must not exist (or must be an empty folder).
+  void commit();
+
+ private:
+  Path destination_, path_;
+  bool committed_ = false;
+};
+
+/// An exclusive lock on `path` (created if absent) that ends with the process, however it ends.
+/// Throws Error when another process holds it, saying that it `does` ("is being written to").
+class FileLock {
+ public:
+  FileLock(const Path& path, std::string_view does);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// A file's bytes, mapped read-only.
+class MappedFile {
+ public:
+  explicit MappedFile(const Path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace argosy

@@ -1,0 +1,16 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+
+namespace argosy {
+
+/// How many threads compute: --threads, else ARGOSY_THREADS, else the cores this process may use.
+int thread_count();
+void set_thread_count(int count);
+
+/// Runs body(begin, end) over [0, n) cut into one contiguous part per thread, `grain` items at
+/// least each. The cut depends on n, grain and thread_count() alone, so results do not depend on
+/// timing. The same threads serve oneDNN. Not to be nested; an exception in body is a Bug.
+void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+}  // namespace argosy

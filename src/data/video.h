@@ -1,0 +1,74 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/files.h"
+#include "data/image.h"
+
+namespace argosy::data {
+
+/// Frames of one mp4 by number, decoded in this process through FFmpeg's libraries.
+/// Numbers are integers from presentation times, so that no float drift picks a neighbour.
+/// threads  one at a time each; make one per thread
+class VideoReader {
+ public:
+  /// The packet index is read at once (no decoding), so counts and key frames are known.
+  explicit VideoReader(const Path& file, int decoder_threads = 1);
+  ~VideoReader();
+  VideoReader(VideoReader&&) noexcept;
+  VideoReader& operator=(VideoReader&&) noexcept;
+
+  int height() const;
+  int width() const;
+  int64_t frames() const;
+  double fps() const;
+  const std::string& codec() const;
+  /// Number of the last key frame at or before `frame`, and the number of the first one after it
+  /// (frames() if none): [begin, end) is the group of pictures.
+  int64_t group_begin(int64_t frame) const;
+  int64_t group_end(int64_t frame) const;
+
+  /// How a decoded frame is delivered: crop first (in source pixels), then resize to height x width.
+  struct Delivery {
+    int height = 0, width = 0;               ///< 0: as the (cropped) source
+    int top = 0, bottom = 0, left = 0, right = 0;  ///< pixels cut off
+  };
+
+  /// Frame `number` as uint8 [H, W, 3] R G B into `out`. Going forwards inside a group, or from one
+  /// group to the next, decodes no frame twice; otherwise it seeks to the key frame before.
+  /// throws Error: number out of range, a packet that cannot be decoded (file and frame named)
+  void read(int64_t number, const Delivery& delivery, std::span<uint8_t> out);
+  Image read(int64_t number);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Encodes frames to an mp4 that begins at 0 with constant frame rate.
+class VideoWriter {
+ public:
+  VideoWriter(const Path& file, int height, int width, int fps, const std::string& codec, int gop,
+              int quality);
+  ~VideoWriter();
+  void write(const Image& image);
+  void finish();  ///< without it the file is not whole
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Appends the packets of `parts` in order to a new mp4 without encoding again (moov first).
+/// All parts need equal codec, size, pixel format and time base.
+void concatenate_videos(std::span<const Path> parts, const Path& to);
+
+/// Decodes a JPEG or PNG held in memory, of any colour kind, to R G B. `where` names it in errors.
+Image decode_image(std::span<const std::byte> bytes, const std::string& where);
+
+/// A JPEG of `quality` 1..100, for reports and recordings.
+std::string encode_jpeg(const Image& image, int quality);
+
+}  // namespace argosy::data

@@ -1,0 +1,52 @@
+#include "base/files.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "shared.h"
+
+using namespace argosy;
+
+TEST_CASE("files: a partial folder appears whole at commit and not before") {
+  const test::TemporaryFolder temporary;
+  const Path to = temporary.path() / "set";
+  {
+    PartialFolder partial(to);
+    write_file(partial.path() / "a", "x");
+    CHECK_FALSE(std::filesystem::exists(to));
+    partial.commit();
+  }
+  CHECK(read_file(to / "a") == "x");
+}
+
+TEST_CASE("files: what a killed process left is removed by the next one") {
+  const test::TemporaryFolder temporary;
+  const Path to = temporary.path() / "set";
+  if (const pid_t child = fork(); child == 0) {
+    new PartialFolder(to);
+    _exit(0);
+  } else {
+    waitpid(child, nullptr, 0);
+  }
+  CHECK(std::distance(std::filesystem::directory_iterator(temporary.path()), {}) == 1);
+  { PartialFolder partial(to); }
+  CHECK(std::filesystem::is_empty(temporary.path()));
+}
+
+TEST_CASE("files: an atomic write replaces, and a failed one keeps what was there") {
+  const test::TemporaryFolder temporary;
+  const Path file = temporary.path() / "f";
+  write_file_atomically(file, "old");
+  write_file_atomically(file, "new");
+  CHECK(read_file(file) == "new");
+  CHECK_THROWS_AS(write_file_atomically(temporary.path() / "none" / "f", "x"), Error);
+}
+
+TEST_CASE("files: a lock is held once") {
+  const test::TemporaryFolder temporary;
+  const Path file = temporary.path() / ".lock";
+  const FileLock first(file, "is being written to");
+  CHECK_THROWS_AS(FileLock(file, "is being written to"), Error);
+}
