@@ -50,14 +50,15 @@ pid_t partial_owner(const std::string& file, const std::string& prefix) {
 
 std::string read_file(const Path& path, size_t limit_bytes) {
   const Descriptor file(path, O_RDONLY, "open");
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.number(), &info) != 0) throw file_error("read", path, errno);
   if (S_ISDIR(info.st_mode)) throw file_error("read", path, EISDIR);
   if (info.st_size > 0 && static_cast<size_t>(info.st_size) > limit_bytes)
-    throw Error({.what = fmt::format("the file has {} bytes, the limit is {}", info.st_size, limit_bytes),
-                 .where = path,
-                 .fix = "check that this is the file you meant",
-                 .kind = ErrorKind::file});
+    throw Error(
+        {.what = fmt::format("the file has {} bytes, the limit is {}", info.st_size, limit_bytes),
+         .where = path,
+         .fix = "check that this is the file you meant",
+         .kind = ErrorKind::file});
   std::string bytes(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
   while (done < bytes.size()) {
@@ -161,7 +162,7 @@ FileLock::~FileLock() {
 
 MappedFile::MappedFile(const Path& path) {
   const Descriptor file(path, O_RDONLY, "open");
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.number(), &info) != 0) throw file_error("read", path, errno);
   if (S_ISDIR(info.st_mode)) throw file_error("read", path, EISDIR);
   size_ = static_cast<size_t>(info.st_size);

@@ -35,7 +35,8 @@ float Random::normal() {
 }
 
 uint64_t Random::below(uint64_t n) {
-  const uint64_t limit = ~uint64_t{0} - ~uint64_t{0} % n;  // a multiple of n: no remainder is favoured
+  const uint64_t limit =
+      ~uint64_t{0} - ~uint64_t{0} % n;  // a multiple of n: no remainder is favoured
   for (;;) {
     const uint64_t high = bits(), value = high << 32 | bits();
     if (value < limit) return value % n;

@@ -17,10 +17,10 @@ class Random {
  public:
   explicit Random(uint64_t key, uint64_t stream = 0) : key_(key), stream_(stream) {}
   uint32_t bits();
-  float uniform() { return unit_float(bits()); }                      ///< [0, 1)
+  float uniform() { return unit_float(bits()); }  ///< [0, 1)
   float uniform(float low, float high) { return low + (high - low) * uniform(); }
-  float normal();                                                     ///< mean 0, deviation 1
-  uint64_t below(uint64_t n);                                         ///< [0, n), unbiased; n > 0
+  float normal();              ///< mean 0, deviation 1
+  uint64_t below(uint64_t n);  ///< [0, n), unbiased; n > 0
 
   /// Where the stream stands; restoring it continues with the same numbers.
   uint64_t position() const { return position_; }

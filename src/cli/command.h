@@ -6,8 +6,8 @@
 
 namespace argosy::cli {
 
-/// Declares what a command takes. A thin face of CLI11, so that its heavy header is in main.cpp only.
-/// The variables must outlive the parse: they live in the command's setup closure.
+/// Declares what a command takes. A thin face of CLI11, so that its heavy header is in main.cpp
+/// only. The variables must outlive the parse: they live in the command's setup closure.
 class Arguments {
  public:
   virtual ~Arguments() = default;

@@ -1,7 +1,7 @@
 #include <signal.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
+#include <CLI/CLI.hpp>
 #include <exception>
 #include <memory>
 #include <new>
@@ -108,7 +108,8 @@ int main(int argc, char** argv) {
     log::write(log::Level::warning, std::string("error: ") + error.what());
     return error.exit_code();
   } catch (const std::bad_alloc&) {
-    log::write(log::Level::warning, "error: this process: out of memory; use smaller batches or caches");
+    log::write(log::Level::warning,
+               "error: this process: out of memory; use smaller batches or caches");
     return static_cast<int>(ErrorKind::device);
   } catch (const std::exception& bug) {
     log::write(log::Level::warning, std::string("bug: ") + bug.what() + "; please report it");

@@ -26,12 +26,12 @@ struct ColumnRequest {
 /// Random changes of training samples, drawn from (seed, epoch, row), the same for all frames of a
 /// clip. Zero turns each one off.
 struct Augmentation {
-  float mirror = 0;       ///< probability of a left-right flip; negates `mirror_negates`
+  float mirror = 0;  ///< probability of a left-right flip; negates `mirror_negates`
   std::vector<std::string> mirror_negates;  ///< element names that change sign, e.g. "user/angle"
-  float shift = 0;        ///< largest shift, as share of width and height; edges repeat
-  float brightness = 0;   ///< largest change, as share of full range
-  float contrast = 0;     ///< largest change of the factor around 1
-  float noise = 0;        ///< standard deviation of pixel noise, in grey levels
+  float shift = 0;       ///< largest shift, as share of width and height; edges repeat
+  float brightness = 0;  ///< largest change, as share of full range
+  float contrast = 0;    ///< largest change of the factor around 1
+  float noise = 0;       ///< standard deviation of pixel noise, in grey levels
 };
 
 enum class Order {
@@ -45,32 +45,33 @@ struct LoaderOptions {
   std::vector<ColumnRequest> columns;
   std::vector<int64_t> episodes;  ///< to draw from; empty means all
   int64_t batch_size = 1;
-  bool keep_last = false;         ///< deliver the smaller batch at the end of an epoch
+  bool keep_last = false;  ///< deliver the smaller batch at the end of an epoch
   Order order = Order::shuffled;
-  int window_groups = 256;        ///< for Order::windowed
+  int window_groups = 256;  ///< for Order::windowed
   uint64_t seed = 0;
-  int threads = 1;                ///< decoding threads; does not change what is delivered
-  int prefetch = 2;               ///< batches decoded ahead
+  int threads = 1;   ///< decoding threads; does not change what is delivered
+  int prefetch = 2;  ///< batches decoded ahead
   int64_t cache_bytes = int64_t{256} << 20;  ///< decoded frames kept in memory
-  Path cache_file;                ///< if set, frames beyond cache_bytes go to this file
+  Path cache_file;                           ///< if set, frames beyond cache_bytes go to this file
   int64_t cache_file_bytes = 0;
   Augmentation augmentation;
 };
 
 struct ImageBatch {
   int64_t times = 0, height = 0, width = 0;
-  std::vector<uint8_t> pixels;    ///< [batch, times, height, width, 3]
-  std::vector<uint8_t> padded;    ///< [batch, times]: 1 where the time lies outside the episode
+  std::vector<uint8_t> pixels;  ///< [batch, times, height, width, 3]
+  std::vector<uint8_t> padded;  ///< [batch, times]: 1 where the time lies outside the episode
 };
 struct ColumnBatch {
   int64_t times = 0, width = 0;
-  std::vector<float> values;      ///< [batch, times, width]
-  std::vector<uint8_t> padded;    ///< [batch, times]
+  std::vector<float> values;    ///< [batch, times, width]
+  std::vector<uint8_t> padded;  ///< [batch, times]
 };
 struct Batch {
-  int64_t size = 0, epoch = 0, position = 0;  ///< position: of the batch's first sample in the epoch
-  std::vector<int64_t> rows;                  ///< [batch]
-  std::vector<ImageBatch> cameras;            ///< in the order of LoaderOptions::cameras
+  int64_t size = 0, epoch = 0,
+          position = 0;             ///< position: of the batch's first sample in the epoch
+  std::vector<int64_t> rows;        ///< [batch]
+  std::vector<ImageBatch> cameras;  ///< in the order of LoaderOptions::cameras
   std::vector<ColumnBatch> columns;
 };
 

@@ -1,0 +1,149 @@
+#include "ops/convolution.h"
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/onednn.h"
+
+namespace argosy::cpu {
+namespace {
+
+using dnnl::memory;
+using ops::ConvolutionSizes;
+
+/// A convolution's descriptors: images channels-last, weights as the graph holds them ([O, KH, KW,
+/// C]) and as the primitive wants them.
+struct Layout {
+  memory::desc x, y, graph_weight, any_weight;
+  memory::dims stride, dilation, before, after;
+
+  explicit Layout(const ConvolutionSizes& s) {
+    constexpr auto f32 = memory::data_type::f32;
+    x = {{s.n, s.c, s.h, s.w}, f32, memory::format_tag::nhwc};
+    y = {{s.n, s.o, s.oh, s.ow}, f32, memory::format_tag::nhwc};
+    const int64_t c = s.c / s.groups, o = s.o / s.groups;
+    memory::dims sizes = {o, c, s.kh, s.kw}, strides = {s.kh * s.kw * c, 1, s.kw * c, c};
+    if (s.groups > 1) {
+      sizes.insert(sizes.begin(), s.groups);
+      strides.insert(strides.begin(), o * s.kh * s.kw * c);
+    }
+    graph_weight = {sizes, f32, strides};
+    any_weight = {sizes, f32, memory::format_tag::any};
+    stride = {s.stride_h, s.stride_w};
+    dilation = {s.dilation_h - 1, s.dilation_w - 1};
+    before = {s.top, s.left};
+    after = {s.bottom, s.right};
+  }
+};
+
+constexpr auto kAlgorithm = dnnl::algorithm::convolution_direct;
+
+dnnl::primitive_attr user_scratchpad() {
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  return attributes;
+}
+
+dnnl::convolution_forward::primitive_desc forward_description(const Layout& l) {
+  return {onednn_engine(),  dnnl::prop_kind::forward_training,
+          kAlgorithm,       l.x,
+          l.any_weight,     l.y,
+          l.stride,         l.dilation,
+          l.before,         l.after,
+          user_scratchpad()};
+}
+
+size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+memory at(const memory::desc& description, const std::byte* bytes) {
+  return {description, onednn_engine(), const_cast<std::byte*>(bytes)};
+}
+
+/// A primitive that reads the weight (forward, or gradient of the input): operands are
+/// (image argument, weight) -> image argument.
+template <typename Primitive, typename Description>
+Kernel reading_weight(const Description& description, const memory::desc& from,
+                      const memory::desc& to, const memory::desc& graph_weight, int from_argument,
+                      int to_argument) {
+  const Primitive primitive(description);
+  const memory::desc wanted = description.weights_desc(), scratch = description.scratchpad_desc();
+  const bool reorders = wanted != graph_weight;
+  const size_t weight_bytes = reorders ? aligned(wanted.get_size()) : 0;
+  std::optional<dnnl::reorder> reorder;
+  if (reorders)
+    reorder.emplace(
+        dnnl::reorder::primitive_desc(onednn_engine(), graph_weight, onednn_engine(), wanted));
+  return {.run =
+              [=](KernelArgs& k) {
+                memory weight = at(graph_weight, k.in_bytes[1]);
+                if (reorder) {
+                  memory packed = at(wanted, k.workspace);
+                  reorder->execute(onednn_stream(), weight, packed);
+                  weight = packed;
+                }
+                primitive.execute(onednn_stream(),
+                                  {{from_argument, at(from, k.in_bytes[0])},
+                                   {DNNL_ARG_WEIGHTS, weight},
+                                   {to_argument, at(to, k.out_bytes[0])},
+                                   {DNNL_ARG_SCRATCHPAD, at(scratch, k.workspace + weight_bytes)}});
+              },
+          .workspace_bytes = weight_bytes + scratch.get_size()};
+}
+
+}  // namespace
+
+std::optional<Kernel> make_convolution(const KernelRequest& request) {
+  if (request.in[0].dtype != DType::f32) return {};
+  const Layout l(
+      ops::convolution_sizes(request.in[0].shape, request.in[1].shape, request.attributes));
+  return if_supported([&]() -> std::optional<Kernel> {
+    return reading_weight<dnnl::convolution_forward>(forward_description(l), l.x, l.y,
+                                                     l.graph_weight, DNNL_ARG_SRC, DNNL_ARG_DST);
+  });
+}
+
+std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& request) {
+  if (request.in[0].dtype != DType::f32) return {};
+  const Layout l(
+      ops::convolution_sizes(request.out[0].shape, request.in[1].shape, request.attributes));
+  return if_supported([&]() -> std::optional<Kernel> {
+    const dnnl::convolution_backward_data::primitive_desc description(
+        onednn_engine(), kAlgorithm, l.x, l.any_weight, l.y, l.stride, l.dilation, l.before,
+        l.after, forward_description(l), user_scratchpad());
+    return reading_weight<dnnl::convolution_backward_data>(description, l.y, l.x, l.graph_weight,
+                                                           DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC);
+  });
+}
+
+std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request) {
+  if (request.in[0].dtype != DType::f32) return {};
+  const Layout l(
+      ops::convolution_sizes(request.in[0].shape, request.out[0].shape, request.attributes));
+  return if_supported([&]() -> std::optional<Kernel> {
+    const dnnl::convolution_backward_weights::primitive_desc description(
+        onednn_engine(), kAlgorithm, l.x, l.any_weight, l.y, l.stride, l.dilation, l.before,
+        l.after, forward_description(l), user_scratchpad());
+    const dnnl::convolution_backward_weights primitive(description);
+    const memory::desc wanted = description.diff_weights_desc(),
+                       scratch = description.scratchpad_desc();
+    const bool reorders = wanted != l.graph_weight;
+    const size_t weight_bytes = reorders ? aligned(wanted.get_size()) : 0;
+    std::optional<dnnl::reorder> reorder;
+    if (reorders)
+      reorder.emplace(
+          dnnl::reorder::primitive_desc(onednn_engine(), wanted, onednn_engine(), l.graph_weight));
+    return Kernel{.run =
+                      [=](KernelArgs& k) {
+                        memory result = at(l.graph_weight, k.out_bytes[0]);
+                        memory weight = reorder ? at(wanted, k.workspace) : result;
+                        primitive.execute(
+                            onednn_stream(),
+                            {{DNNL_ARG_SRC, at(l.x, k.in_bytes[0])},
+                             {DNNL_ARG_DIFF_DST, at(l.y, k.in_bytes[1])},
+                             {DNNL_ARG_DIFF_WEIGHTS, weight},
+                             {DNNL_ARG_SCRATCHPAD, at(scratch, k.workspace + weight_bytes)}});
+                        if (reorder) reorder->execute(onednn_stream(), weight, result);
+                      },
+                  .workspace_bytes = weight_bytes + scratch.get_size()};
+  });
+}
+
+}  // namespace argosy::cpu

@@ -1,0 +1,107 @@
+#include "backend/cpu/kernels.h"
+
+#include <cstring>
+#include <set>
+
+#include "base/log.h"
+#include "ops/ops.h"
+
+namespace argosy::cpu {
+namespace {
+
+struct Row {
+  const OpDef* op;
+  std::optional<Kernel> (*make)(const KernelRequest&);
+};
+
+// Everything this backend has beyond the references, one row each. Rows stand here and not in
+// static objects, which a linker may drop from a static library.
+constexpr Row kRows[] = {
+    {&ops::fused_pointwise, make_pointwise},  // Highway, tile by tile; every pointwise op too
+    {&ops::cast, make_pointwise},
+    {&ops::sum, make_reduction},                                            // Highway
+    {&ops::matmul, make_matmul},                                            // oneDNN
+    {&ops::convolution, make_convolution},                                  // oneDNN
+    {&ops::convolution_gradient_input, make_convolution_gradient_input},    // oneDNN
+    {&ops::convolution_gradient_weight, make_convolution_gradient_weight},  // oneDNN
+    {&ops::softmax, make_softmax},                                          // Highway
+    {&ops::layer_norm, make_layer_norm},                                    // Highway
+    {&ops::layer_norm_gradient, make_layer_norm_gradient},                  // Highway
+    {&ops::adamw_update, make_adamw},                                       // Highway
+    {&ops::transpose, make_transpose},
+};
+
+/// The op's reference; bf16 operands are widened to f32 around those that know f32 only.
+Kernel reference_kernel(const KernelRequest& request) {
+  const OpDef& op = *&request.op;
+  check(op.reference != nullptr, "op {} has no reference", op.name);
+  const auto has_bf16 = [](Types types) {
+    for (const Type& type : types)
+      if (type.dtype == DType::bf16) return true;
+    return false;
+  };
+  if (op.any_dtype || !(has_bf16(request.in) || has_bf16(request.out)))
+    return {.run = [&op](KernelArgs& k) { op.reference(k); }, .reference = true};
+
+  size_t bytes = 0;
+  for (const Types types : {request.in, request.out})
+    for (const Type& type : types)
+      if (type.dtype == DType::bf16) bytes += static_cast<size_t>(type.elements()) * sizeof(float);
+  return {.run =
+              [&op](KernelArgs& k) {
+                std::byte* free = k.workspace;
+                std::vector<Type> in(k.in_types.begin(), k.in_types.end()),
+                    out(k.out_types.begin(), k.out_types.end());
+                std::vector<const std::byte*> in_bytes(k.in_bytes.begin(), k.in_bytes.end());
+                std::vector<std::byte*> out_bytes(k.out_bytes.begin(), k.out_bytes.end());
+                const auto widen = [&](Type& type) {
+                  type.dtype = DType::f32;
+                  auto* place = reinterpret_cast<float*>(free);
+                  free += type.bytes();
+                  return place;
+                };
+                for (size_t i = 0; i < in.size(); ++i) {
+                  if (in[i].dtype != DType::bf16) continue;
+                  float* wide = widen(in[i]);
+                  const auto narrow = k.in<BFloat16>(i);
+                  for (size_t j = 0; j < narrow.size(); ++j)
+                    wide[j] = static_cast<float>(narrow[j]);
+                  in_bytes[i] = reinterpret_cast<const std::byte*>(wide);
+                }
+                for (size_t i = 0; i < out.size(); ++i)
+                  if (out[i].dtype == DType::bf16)
+                    out_bytes[i] = reinterpret_cast<std::byte*>(widen(out[i]));
+                KernelArgs inner{.op = op,
+                                 .attributes = k.attributes,
+                                 .in_types = in,
+                                 .out_types = out,
+                                 .in_bytes = in_bytes,
+                                 .out_bytes = out_bytes};
+                op.reference(inner);
+                for (size_t i = 0; i < out.size(); ++i) {
+                  if (k.out_types[i].dtype != DType::bf16) continue;
+                  const auto* wide = reinterpret_cast<const float*>(out_bytes[i]);
+                  const auto narrow = k.out<BFloat16>(i);
+                  for (size_t j = 0; j < narrow.size(); ++j) narrow[j] = BFloat16(wide[j]);
+                }
+              },
+          .workspace_bytes = bytes,
+          .reference = true};
+}
+
+}  // namespace
+
+Kernel make_kernel(const KernelRequest& request) {
+  bool empty = true;
+  for (const Type& type : request.out) empty &= type.elements() == 0;
+  if (!empty) {
+    if (request.op.pointwise.arity > 0)
+      if (auto kernel = make_pointwise(request)) return *kernel;
+    for (const Row& row : kRows)
+      if (row.op == &request.op)
+        if (auto kernel = row.make(request)) return *kernel;
+  }
+  return reference_kernel(request);
+}
+
+}  // namespace argosy::cpu

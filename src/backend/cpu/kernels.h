@@ -1,0 +1,21 @@
+#pragma once
+#include <optional>
+
+#include "backend/cpu/backend.h"
+
+/// One maker per kernel; each returns nothing for types or sizes it does not take.
+namespace argosy::cpu {
+
+std::optional<Kernel> make_pointwise(const KernelRequest& request);
+std::optional<Kernel> make_reduction(const KernelRequest& request);
+std::optional<Kernel> make_matmul(const KernelRequest& request);
+std::optional<Kernel> make_convolution(const KernelRequest& request);
+std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& request);
+std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request);
+std::optional<Kernel> make_softmax(const KernelRequest& request);
+std::optional<Kernel> make_layer_norm(const KernelRequest& request);
+std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request);
+std::optional<Kernel> make_adamw(const KernelRequest& request);
+std::optional<Kernel> make_transpose(const KernelRequest& request);
+
+}  // namespace argosy::cpu

@@ -1,0 +1,235 @@
+#include "backend/cpu/pointwise_steps.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "backend/cpu/backend.h"
+#include "ops/ops.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/pointwise_steps.cpp"
+#include <hwy/foreach_target.h>
+//
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace argosy::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+V one() { return hn::Set(D(), 1.0f); }
+V zero() { return hn::Zero(D()); }
+/// Flags are held as 1 and 0.
+template <typename M>
+V flag(M mask) {
+  return hn::IfThenElseZero(mask, one());
+}
+
+V sigmoid(V x) {
+  // through e^-|x|, which cannot overflow
+  const V e = hn::Exp(D(), hn::Neg(hn::Abs(x)));
+  const V positive = hn::Div(one(), hn::Add(one(), e));
+  return hn::IfThenElse(hn::Lt(x, zero()), hn::Mul(e, positive), positive);
+}
+
+// erf(x) = 1 - (a1 t + ... + a5 t^5) e^(-x^2), t = 1 / (1 + p x), x >= 0; error below 1.5e-7
+// (Abramowitz and Stegun, 7.1.26); near 0 by its series, so that small x keep their digits.
+V erf(V x) {
+  const D d;
+  const V a = hn::Abs(x), t = hn::Div(one(), hn::MulAdd(hn::Set(d, 0.3275911f), a, one()));
+  V sum = hn::Set(d, 1.061405429f);
+  for (const float c : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f})
+    sum = hn::MulAdd(sum, t, hn::Set(d, c));
+  const V far = hn::NegMulAdd(hn::Mul(sum, t), hn::Exp(d, hn::Neg(hn::Mul(a, a))), one());
+  const V s = hn::Mul(x, x);
+  V series = hn::Set(d, -0.026866170645131252f);
+  for (const float c : {0.11283791670955126f, -0.37612638903183754f, 1.1283791670955126f})
+    series = hn::MulAdd(series, s, hn::Set(d, c));
+  return hn::IfThenElse(hn::Lt(a, hn::Set(d, 0.4f)), hn::Mul(x, series), hn::CopySign(far, x));
+}
+
+// One row per op: its name in the table and its meaning on a vector.
+#define STEP(Name, Expression)    \
+  struct Name {                   \
+    static V run(V x, V y, V z) { \
+      (void)x, (void)y, (void)z;  \
+      return Expression;          \
+    }                             \
+  };
+STEP(Negate, hn::Neg(x))
+STEP(Exp, hn::Exp(D(), x))
+STEP(Log, hn::Log(D(), x))
+STEP(Sqrt, hn::Sqrt(x))
+STEP(Rsqrt, hn::Div(one(), hn::Sqrt(x)))
+STEP(Reciprocal, hn::Div(one(), x))
+STEP(Square, hn::Mul(x, x))
+STEP(Abs, hn::Abs(x))
+STEP(Sign,
+     hn::IfThenElse(hn::Gt(x, zero()), one(), hn::IfThenElse(hn::Lt(x, zero()), hn::Neg(one()), x)))
+STEP(Floor, hn::Floor(x))
+STEP(Sin, hn::Sin(D(), x))
+STEP(Cos, hn::Cos(D(), x))
+STEP(Tanh, hn::Tanh(D(), x))
+STEP(Sigmoid, sigmoid(x))
+STEP(Erf, erf(x))
+STEP(Relu, hn::IfThenZeroElse(hn::Le(x, zero()), x))
+STEP(Gelu, hn::Mul(hn::Mul(hn::Set(D(), 0.5f), x),
+                   hn::Add(one(), erf(hn::Mul(x, hn::Set(D(), 0.70710678f))))))
+STEP(GeluTanh,
+     hn::Mul(x,
+             sigmoid(hn::Mul(hn::Set(D(), 1.5957691216f),
+                             hn::MulAdd(hn::Mul(hn::Mul(x, x), x), hn::Set(D(), 0.044715f), x)))))
+STEP(Silu, hn::Mul(x, sigmoid(x)))
+STEP(Softplus, hn::Add(hn::Max(x, zero()), hn::Log1p(D(), hn::Exp(D(), hn::Neg(hn::Abs(x))))))
+STEP(IsFinite, flag(hn::Lt(hn::Abs(x), hn::Inf(D()))))
+STEP(LogicalNot, flag(hn::Eq(x, zero())))
+STEP(Add, hn::Add(x, y))
+STEP(Subtract, hn::Sub(x, y))
+STEP(Multiply, hn::Mul(x, y))
+STEP(Divide, hn::Div(x, y))
+STEP(Maximum, hn::IfThenElse(hn::Gt(x, y), x, hn::IfThenElse(hn::Eq(x, x), y, x)))
+STEP(Minimum, hn::IfThenElse(hn::Lt(x, y), x, hn::IfThenElse(hn::Eq(x, x), y, x)))
+STEP(Greater, flag(hn::Gt(x, y)))
+STEP(GreaterEqual, flag(hn::Ge(x, y)))
+STEP(Less, flag(hn::Lt(x, y)))
+STEP(Equal, flag(hn::Eq(x, y)))
+STEP(And, hn::IfThenElseZero(hn::Ne(x, zero()), flag(hn::Ne(y, zero()))))
+STEP(Or, hn::IfThenElse(hn::Ne(x, zero()), one(), flag(hn::Ne(y, zero()))))
+STEP(Select, hn::IfThenElse(hn::Ne(x, zero()), y, z))
+#undef STEP
+
+template <typename Op, int kArity>
+void run_step(const float* a, const float* b, const float* c, float* out, size_t n) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const auto load = [&](const float* p, size_t i) { return hn::LoadU(d, p + i); };
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const V x = load(a, i);
+    hn::StoreU(Op::run(x, kArity > 1 ? load(b, i) : x, kArity > 2 ? load(c, i) : x), d, out + i);
+  }
+  if (i < n) {  // the rest through full vectors of copies
+    HWY_ALIGN float rest[3][HWY_MAX_BYTES / sizeof(float)] = {};
+    std::memcpy(rest[0], a + i, (n - i) * sizeof(float));
+    if (kArity > 1) std::memcpy(rest[1], b + i, (n - i) * sizeof(float));
+    if (kArity > 2) std::memcpy(rest[2], c + i, (n - i) * sizeof(float));
+    hn::StoreU(Op::run(load(rest[0], 0), load(rest[1], 0), load(rest[2], 0)), d, rest[0]);
+    std::memcpy(out + i, rest[0], (n - i) * sizeof(float));
+  }
+}
+
+StepFunction FindStep(const OpDef* op) {
+  struct Row {
+    const OpDef* op;
+    StepFunction run;
+  };
+  static const Row rows[] = {
+      {&ops::negate, run_step<Negate, 1>},
+      {&ops::exp, run_step<Exp, 1>},
+      {&ops::log, run_step<Log, 1>},
+      {&ops::sqrt, run_step<Sqrt, 1>},
+      {&ops::rsqrt, run_step<Rsqrt, 1>},
+      {&ops::reciprocal, run_step<Reciprocal, 1>},
+      {&ops::square, run_step<Square, 1>},
+      {&ops::abs, run_step<Abs, 1>},
+      {&ops::sign, run_step<Sign, 1>},
+      {&ops::floor, run_step<Floor, 1>},
+      {&ops::sin, run_step<Sin, 1>},
+      {&ops::cos, run_step<Cos, 1>},
+      {&ops::tanh, run_step<Tanh, 1>},
+      {&ops::sigmoid, run_step<Sigmoid, 1>},
+      {&ops::erf, run_step<Erf, 1>},
+      {&ops::relu, run_step<Relu, 1>},
+      {&ops::gelu, run_step<Gelu, 1>},
+      {&ops::gelu_tanh, run_step<GeluTanh, 1>},
+      {&ops::silu, run_step<Silu, 1>},
+      {&ops::softplus, run_step<Softplus, 1>},
+      {&ops::is_finite, run_step<IsFinite, 1>},
+      {&ops::logical_not, run_step<LogicalNot, 1>},
+      {&ops::add, run_step<Add, 2>},
+      {&ops::subtract, run_step<Subtract, 2>},
+      {&ops::multiply, run_step<Multiply, 2>},
+      {&ops::divide, run_step<Divide, 2>},
+      {&ops::maximum, run_step<Maximum, 2>},
+      {&ops::minimum, run_step<Minimum, 2>},
+      {&ops::greater, run_step<Greater, 2>},
+      {&ops::greater_equal, run_step<GreaterEqual, 2>},
+      {&ops::less, run_step<Less, 2>},
+      {&ops::equal, run_step<Equal, 2>},
+      {&ops::logical_and, run_step<And, 2>},
+      {&ops::logical_or, run_step<Or, 2>},
+      {&ops::select, run_step<Select, 3>},
+  };
+  for (const Row& row : rows)
+    if (row.op == op) return row.run;
+  return nullptr;
+}
+
+void widen_u8(const std::byte* from, float* to, size_t n) {
+  const D d;
+  const hn::Rebind<uint8_t, D> bytes;
+  const hn::Rebind<int32_t, D> whole;
+  const auto* p = reinterpret_cast<const uint8_t*>(from);
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::ConvertTo(d, hn::PromoteTo(whole, hn::LoadU(bytes, p + i))), d, to + i);
+  for (; i < n; ++i) to[i] = p[i];
+}
+
+ConvertFunction FindWidenU8() { return widen_u8; }
+
+}  // namespace argosy::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace argosy::cpu {
+
+HWY_EXPORT(FindStep);
+HWY_EXPORT(FindWidenU8);
+
+StepFunction find_step(const OpDef& op) { return HWY_DYNAMIC_DISPATCH(FindStep)(&op); }
+
+ConvertFunction find_widen(DType from) {
+  switch (from) {
+    case DType::u8:
+    case DType::boolean:
+      return HWY_DYNAMIC_DISPATCH(FindWidenU8)();
+    case DType::bf16:
+      return [](const std::byte* x, float* y, size_t n) {
+        const auto* p = reinterpret_cast<const BFloat16*>(x);
+        for (size_t i = 0; i < n; ++i) y[i] = static_cast<float>(p[i]);
+      };
+    case DType::f32:
+      return [](const std::byte* x, float* y, size_t n) { std::memcpy(y, x, n * sizeof(float)); };
+    default:
+      return nullptr;
+  }
+}
+
+NarrowFunction find_narrow(DType to) {
+  switch (to) {
+    case DType::boolean:
+      return [](const float* x, std::byte* y, size_t n) {
+        for (size_t i = 0; i < n; ++i) y[i] = static_cast<std::byte>(x[i] != 0);
+      };
+    case DType::bf16:
+      return [](const float* x, std::byte* y, size_t n) {
+        auto* p = reinterpret_cast<BFloat16*>(y);
+        for (size_t i = 0; i < n; ++i) p[i] = BFloat16(x[i]);
+      };
+    case DType::f32:
+      return [](const float* x, std::byte* y, size_t n) { std::memcpy(y, x, n * sizeof(float)); };
+    default:
+      return nullptr;
+  }
+}
+
+std::string instruction_set() {
+  return hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets());
+}
+
+}  // namespace argosy::cpu
+#endif

@@ -1,0 +1,361 @@
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "backend/cpu/kernels.h"
+#include "base/threads.h"
+#include "ops/ops.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/rows.cpp"
+#include <hwy/foreach_target.h>
+//
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+// Kernels that work on rows of the last axis: sums, softmax, layer norm; and AdamW's sweep.
+HWY_BEFORE_NAMESPACE();
+namespace argosy::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+
+/// Calls body(vector index, lanes) for full vectors, then rest(element index) for what is left.
+template <typename Body, typename Rest>
+HWY_INLINE void for_vectors(size_t n, Body body, Rest rest) {
+  const size_t lanes = hn::Lanes(D());
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(i);
+  for (; i < n; ++i) rest(i);
+}
+
+float SumRow(const float* x, size_t n) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  V a = hn::Zero(d), b = a;
+  size_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a = hn::Add(a, hn::LoadU(d, x + i));
+    b = hn::Add(b, hn::LoadU(d, x + i + lanes));
+  }
+  float total = hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b)));
+  for (; i < n; ++i) total += x[i];
+  return total;
+}
+
+/// total[i] += x[i]
+void AddRow(const float* x, float* total, size_t n) {
+  const D d;
+  for_vectors(
+      n,
+      [&](size_t i) {
+        hn::StoreU(hn::Add(hn::LoadU(d, total + i), hn::LoadU(d, x + i)), d, total + i);
+      },
+      [&](size_t i) { total[i] += x[i]; });
+}
+
+void SoftmaxRow(const float* x, float* y, size_t n) {
+  const D d;
+  V top = hn::Set(d, x[0]);
+  float rest_top = x[0];
+  for_vectors(
+      n, [&](size_t i) { top = hn::Max(top, hn::LoadU(d, x + i)); },
+      [&](size_t i) { rest_top = std::max(rest_top, x[i]); });
+  const float highest = std::max(rest_top, hn::GetLane(hn::MaxOfLanes(d, top)));
+  const V shift = hn::Set(d, highest);
+  V sum = hn::Zero(d);
+  float rest_sum = 0;
+  for_vectors(
+      n,
+      [&](size_t i) {
+        const V e = hn::Exp(d, hn::Sub(hn::LoadU(d, x + i), shift));
+        sum = hn::Add(sum, e);
+        hn::StoreU(e, d, y + i);
+      },
+      [&](size_t i) { rest_sum += y[i] = std::exp(x[i] - highest); });
+  const float scale = 1.0f / (rest_sum + hn::GetLane(hn::SumOfLanes(d, sum)));
+  const V factor = hn::Set(d, scale);
+  for_vectors(
+      n, [&](size_t i) { hn::StoreU(hn::Mul(hn::LoadU(d, y + i), factor), d, y + i); },
+      [&](size_t i) { y[i] *= scale; });
+}
+
+void LayerNormRow(const float* x, const float* scale, const float* shift, float epsilon, float* y,
+                  float* mean_out, float* inverse_out, size_t n) {
+  const D d;
+  const float mean = SumRow(x, n) / static_cast<float>(n);
+  const V middle = hn::Set(d, mean);
+  V squares = hn::Zero(d);
+  float rest = 0;
+  for_vectors(
+      n,
+      [&](size_t i) {
+        const V c = hn::Sub(hn::LoadU(d, x + i), middle);
+        squares = hn::MulAdd(c, c, squares);
+      },
+      [&](size_t i) { rest += (x[i] - mean) * (x[i] - mean); });
+  const float variance = (rest + hn::GetLane(hn::SumOfLanes(d, squares))) / static_cast<float>(n);
+  const float inverse = 1.0f / std::sqrt(variance + epsilon);
+  const V factor = hn::Set(d, inverse);
+  for_vectors(
+      n,
+      [&](size_t i) {
+        const V h = hn::Mul(hn::Sub(hn::LoadU(d, x + i), middle), factor);
+        hn::StoreU(hn::MulAdd(h, hn::LoadU(d, scale + i), hn::LoadU(d, shift + i)), d, y + i);
+      },
+      [&](size_t i) { y[i] = (x[i] - mean) * inverse * scale[i] + shift[i]; });
+  *mean_out = mean;
+  *inverse_out = inverse;
+}
+
+/// dx of one row; adds the row's part to dscale and dshift. dx may be dy.
+void LayerNormGradientRow(const float* dy, const float* x, const float* scale, float mean,
+                          float inverse, float* dx, float* dscale, float* dshift, size_t n) {
+  const D d;
+  const V middle = hn::Set(d, mean), factor = hn::Set(d, inverse);
+  V sum_e = hn::Zero(d), sum_eh = hn::Zero(d);
+  float rest_e = 0, rest_eh = 0;
+  for_vectors(
+      n,
+      [&](size_t i) {
+        const V g = hn::LoadU(d, dy + i), h = hn::Mul(hn::Sub(hn::LoadU(d, x + i), middle), factor);
+        const V e = hn::Mul(g, hn::LoadU(d, scale + i));
+        sum_e = hn::Add(sum_e, e);
+        sum_eh = hn::MulAdd(e, h, sum_eh);
+        hn::StoreU(hn::MulAdd(g, h, hn::LoadU(d, dscale + i)), d, dscale + i);
+        hn::StoreU(hn::Add(g, hn::LoadU(d, dshift + i)), d, dshift + i);
+      },
+      [&](size_t i) {
+        const float h = (x[i] - mean) * inverse, e = dy[i] * scale[i];
+        rest_e += e;
+        rest_eh += e * h;
+        dscale[i] += dy[i] * h;
+        dshift[i] += dy[i];
+      });
+  const float mean_e = (rest_e + hn::GetLane(hn::SumOfLanes(d, sum_e))) / static_cast<float>(n);
+  const float mean_eh = (rest_eh + hn::GetLane(hn::SumOfLanes(d, sum_eh))) / static_cast<float>(n);
+  const V e_middle = hn::Set(d, mean_e), eh_middle = hn::Set(d, mean_eh);
+  for_vectors(
+      n,
+      [&](size_t i) {
+        const V h = hn::Mul(hn::Sub(hn::LoadU(d, x + i), middle), factor);
+        const V e = hn::Mul(hn::LoadU(d, dy + i), hn::LoadU(d, scale + i));
+        hn::StoreU(hn::Mul(factor, hn::NegMulAdd(h, eh_middle, hn::Sub(e, e_middle))), d, dx + i);
+      },
+      [&](size_t i) {
+        dx[i] = inverse * (dy[i] * scale[i] - mean_e - (x[i] - mean) * inverse * mean_eh);
+      });
+}
+
+void AdamwRange(const float* p, const float* g, const float* m, const float* v, float* p_out,
+                float* m_out, float* v_out, const float* settings, size_t n) {
+  const D d;
+  const float beta1 = settings[0], beta2 = settings[1], epsilon = settings[2], keep = settings[3],
+              rate = settings[4], correct2 = settings[5], scale = settings[6];
+  const V b1 = hn::Set(d, 1.0f - beta1), b2 = hn::Set(d, beta2), b2_rest = hn::Set(d, 1.0f - beta2);
+  const V inverse2 = hn::Set(d, 1.0f / correct2), eps = hn::Set(d, epsilon),
+          kept = hn::Set(d, keep), step = hn::Set(d, rate);
+  const V factor = hn::Set(d, scale);
+  for_vectors(
+      n,
+      [&](size_t i) {
+        const V grad = hn::Mul(hn::LoadU(d, g + i), factor), old_m = hn::LoadU(d, m + i);
+        const V new_m = hn::MulAdd(b1, hn::Sub(grad, old_m), old_m);
+        const V new_v = hn::MulAdd(b2, hn::LoadU(d, v + i), hn::Mul(b2_rest, hn::Mul(grad, grad)));
+        const V below = hn::MulAdd(hn::Sqrt(new_v), inverse2, eps);
+        hn::StoreU(hn::NegMulAdd(step, hn::Div(new_m, below), hn::Mul(hn::LoadU(d, p + i), kept)),
+                   d, p_out + i);
+        hn::StoreU(new_m, d, m_out + i);
+        hn::StoreU(new_v, d, v_out + i);
+      },
+      [&](size_t i) {
+        const float grad = g[i] * scale, new_m = m[i] + (1.0f - beta1) * (grad - m[i]);
+        const float new_v = beta2 * v[i] + (1.0f - beta2) * grad * grad;
+        p_out[i] = p[i] * keep - rate * (new_m / (std::sqrt(new_v) / correct2 + epsilon));
+        m_out[i] = new_m;
+        v_out[i] = new_v;
+      });
+}
+
+}  // namespace argosy::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace argosy::cpu {
+
+HWY_EXPORT(SumRow);
+HWY_EXPORT(AddRow);
+HWY_EXPORT(SoftmaxRow);
+HWY_EXPORT(LayerNormRow);
+HWY_EXPORT(LayerNormGradientRow);
+HWY_EXPORT(AdamwRange);
+
+namespace {
+
+constexpr int64_t kGrain = 16384;  // elements that pay for a thread
+
+/// Long sums go by parts of a fixed number of rows, added in order: the result does not depend on
+/// the number of threads.
+constexpr int64_t kPart = 16384;
+
+bool all_f32(const KernelRequest& request) {
+  for (const Type& type : request.in)
+    if (type.dtype != DType::f32) return false;
+  return true;
+}
+
+size_t z(int64_t n) { return static_cast<size_t>(n); }
+
+/// Rows per part when a column sum over `rows` of `width` is cut so that parts have about kPart
+/// elements.
+int64_t rows_per_part(int64_t width) {
+  return std::max<int64_t>(1, 4 * kPart / std::max<int64_t>(1, width));
+}
+
+/// sums[j] = sum over rows of x[row, j], by parts held in `parts`.
+void sum_columns(const float* x, int64_t rows, int64_t width, float* sums, float* parts) {
+  const int64_t step = rows_per_part(width), count = (rows + step - 1) / step;
+  parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t part = begin; part < end; ++part) {
+      float* total = parts + part * width;
+      std::fill_n(total, width, 0.0f);
+      for (int64_t row = part * step; row < std::min(rows, (part + 1) * step); ++row)
+        HWY_DYNAMIC_DISPATCH(AddRow)(x + row * width, total, z(width));
+    }
+  });
+  std::fill_n(sums, width, 0.0f);
+  for (int64_t part = 0; part < count; ++part)
+    HWY_DYNAMIC_DISPATCH(AddRow)(parts + part * width, sums, z(width));
+}
+
+}  // namespace
+
+std::optional<Kernel> make_reduction(const KernelRequest& request) {
+  if (!all_f32(request)) return {};
+  const auto axis = z(request.attributes.get<int64_t>("axis")),
+             end = axis + z(request.attributes.get<int64_t>("axes"));
+  int64_t outer = 1, reduced = 1, inner = 1;
+  for (size_t i = 0; i < request.in[0].shape.size(); ++i)
+    (i < axis ? outer : i < end ? reduced : inner) *= request.in[0].shape[i];
+  if (inner > 1) {
+    const int64_t parts = (reduced + rows_per_part(inner) - 1) / rows_per_part(inner);
+    return Kernel{.run =
+                      [=](KernelArgs& k) {
+                        for (int64_t o = 0; o < outer; ++o)
+                          sum_columns(k.in(0).data() + o * reduced * inner, reduced, inner,
+                                      k.out().data() + o * inner,
+                                      reinterpret_cast<float*>(k.workspace));
+                      },
+                  .workspace_bytes = z(parts * inner) * sizeof(float)};
+  }
+  const int64_t parts = std::max<int64_t>(1, (reduced + kPart - 1) / kPart);
+  return Kernel{
+      .run =
+          [=](KernelArgs& k) {
+            auto* totals = reinterpret_cast<float*>(k.workspace);
+            parallel_for(
+                outer * parts,
+                std::max<int64_t>(1, kGrain / std::max<int64_t>(1, std::min(reduced, kPart))),
+                [&](int64_t begin, int64_t stop) {
+                  for (int64_t i = begin; i < stop; ++i) {
+                    const int64_t row = i / parts, first = i % parts * kPart;
+                    totals[i] = HWY_DYNAMIC_DISPATCH(SumRow)(k.in(0).data() + row * reduced + first,
+                                                             z(std::min(kPart, reduced - first)));
+                  }
+                });
+            for (int64_t row = 0; row < outer; ++row) {
+              double total = 0;
+              for (int64_t part = 0; part < parts; ++part) total += totals[row * parts + part];
+              k.out()[z(row)] = static_cast<float>(total);
+            }
+          },
+      .workspace_bytes = z(outer * parts) * sizeof(float)};
+}
+
+std::optional<Kernel> make_softmax(const KernelRequest& request) {
+  if (!all_f32(request)) return {};
+  const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
+  return Kernel{.run = [=](KernelArgs& k) {
+    parallel_for(rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        HWY_DYNAMIC_DISPATCH(SoftmaxRow)(k.in(0).data() + row * n, k.out().data() + row * n, z(n));
+    });
+  }};
+}
+
+std::optional<Kernel> make_layer_norm(const KernelRequest& request) {
+  if (!all_f32(request)) return {};
+  const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
+  const auto epsilon = static_cast<float>(request.attributes.get<double>("epsilon"));
+  return Kernel{.run = [=](KernelArgs& k) {
+    parallel_for(rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        HWY_DYNAMIC_DISPATCH(LayerNormRow)(k.in(0).data() + row * n, k.in(1).data(), k.in(2).data(),
+                                           epsilon, k.out(0).data() + row * n, &k.out(1)[z(row)],
+                                           &k.out(2)[z(row)], z(n));
+    });
+  }};
+}
+
+std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request) {
+  if (!all_f32(request)) return {};
+  const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
+  const int64_t step = rows_per_part(n), parts = (rows + step - 1) / step;
+  return Kernel{.run =
+                    [=](KernelArgs& k) {
+                      auto* sums = reinterpret_cast<float*>(k.workspace);  // [parts, 2, n]
+                      parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+                        for (int64_t part = begin; part < end; ++part) {
+                          float* dscale = sums + part * 2 * n;
+                          std::fill_n(dscale, 2 * n, 0.0f);
+                          for (int64_t row = part * step; row < std::min(rows, (part + 1) * step);
+                               ++row)
+                            HWY_DYNAMIC_DISPATCH(LayerNormGradientRow)(
+                                k.in(0).data() + row * n, k.in(1).data() + row * n, k.in(2).data(),
+                                k.in(3)[z(row)], k.in(4)[z(row)], k.out(0).data() + row * n, dscale,
+                                dscale + n, z(n));
+                        }
+                      });
+                      for (int o = 1; o <= 2; ++o) {
+                        std::fill_n(k.out(z(o)).data(), n, 0.0f);
+                        for (int64_t part = 0; part < parts; ++part)
+                          HWY_DYNAMIC_DISPATCH(AddRow)(sums + (part * 2 + o - 1) * n,
+                                                       k.out(z(o)).data(), z(n));
+                      }
+                    },
+                .workspace_bytes = z(parts * 2 * n) * sizeof(float)};
+}
+
+std::optional<Kernel> make_adamw(const KernelRequest& request) {
+  if (!all_f32(request)) return {};
+  const auto setting = [&](const char* name) {
+    return static_cast<float>(request.attributes.get<double>(name));
+  };
+  const float beta1 = setting("beta1"), beta2 = setting("beta2"), epsilon = setting("epsilon"),
+              decay = setting("weight_decay");
+  return Kernel{.run = [=](KernelArgs& k) {
+    const float rate = k.in(4)[0], step = k.in(5)[0], scale = k.in(6)[0];
+    if (k.in(7)[0] == 0) {  // a skipped step keeps everything as it is
+      for (size_t o = 0; o < 3; ++o) {
+        const std::byte* kept = k.in_bytes[o == 0 ? 0 : o + 1];
+        if (kept != k.out_bytes[o]) std::memcpy(k.out_bytes[o], kept, k.out_types[o].bytes());
+      }
+      return;
+    }
+    const float settings[] = {beta1,
+                              beta2,
+                              epsilon,
+                              1.0f - rate * decay,
+                              rate / (1.0f - std::pow(beta1, step)),
+                              std::sqrt(1.0f - std::pow(beta2, step)),
+                              scale};
+    parallel_for(static_cast<int64_t>(k.out(0).size()), kGrain, [&](int64_t begin, int64_t end) {
+      HWY_DYNAMIC_DISPATCH(AdamwRange)(&k.in(0)[z(begin)], &k.in(1)[z(begin)], &k.in(2)[z(begin)],
+                                       &k.in(3)[z(begin)], &k.out(0)[z(begin)], &k.out(1)[z(begin)],
+                                       &k.out(2)[z(begin)], settings, z(end - begin));
+    });
+  }};
+}
+
+}  // namespace argosy::cpu
+#endif

@@ -1,0 +1,169 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "compile/pipeline.h"
+#include "ops/ops.h"
+
+namespace argosy {
+namespace {
+
+/// Whether the sweep can compute `node`: real numbers, flags and bytes, not wide integers.
+bool fusible(const Graph& graph, const Node& node) {
+  if (node.op->pointwise.arity == 0 && node.op != &ops::cast) return false;
+  const auto narrow = [](DType type) { return !is_integer(type); };
+  // a cast to u8 truncates and saturates, which the sweep does not do
+  if (!narrow(node.outputs[0].dtype) || node.outputs[0].dtype == DType::u8) return false;
+  return std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [&](Value v) { return narrow(graph.type(v).dtype); });
+}
+
+/// Groups of nodes by number; a node outside every group is a group of its own. Knows which group
+/// depends on which, so that joining never makes a cycle.
+class Groups {
+ public:
+  explicit Groups(const Graph& graph)
+      : graph_(graph), of_(graph.nodes().size()), members_(graph.nodes().size()) {
+    for (size_t i = 0; i < of_.size(); ++i) {
+      of_[i] = static_cast<int32_t>(i);
+      members_[i] = {static_cast<int32_t>(i)};
+    }
+  }
+  int32_t of(int32_t node) const { return of_[static_cast<size_t>(node)]; }
+  const std::vector<int32_t>& members(int32_t group) const {
+    return members_[static_cast<size_t>(group)];
+  }
+
+  /// Puts `node` (not yet in a group) into `group` unless another operand of it depends on the
+  /// group.
+  bool join(int32_t node, int32_t group) {
+    std::set<int32_t> seen;
+    for (const Value& input : graph_.node(node).inputs)
+      if (of(input.node) != group && reaches(of(input.node), group, seen)) return false;
+    of_[static_cast<size_t>(node)] = group;
+    members_[static_cast<size_t>(group)].push_back(node);
+    members_[static_cast<size_t>(node)].clear();
+    return true;
+  }
+
+ private:
+  /// Does `from` depend on `target`? Operands stand before their readers and a group's first member
+  /// gives its number, but members may stand late, so all of them are followed.
+  bool reaches(int32_t from, int32_t target, std::set<int32_t>& seen) const {
+    if (from == target) return true;
+    if (!seen.insert(from).second) return false;
+    for (const int32_t member : members(from)) {
+      if (member < target) continue;  // nothing before the target's first member depends on it
+      for (const Value& input : graph_.node(member).inputs)
+        if (of(input.node) != from && reaches(of(input.node), target, seen)) return true;
+    }
+    return false;
+  }
+
+  const Graph& graph_;
+  std::vector<int32_t> of_;
+  std::vector<std::vector<int32_t>> members_;
+};
+
+/// Replaces a group by one node that computes what others read of it.
+Node fuse(const Graph& graph, const std::vector<int32_t>& members,
+          const std::vector<bool>& read_outside) {
+  auto body = std::make_shared<Graph>();
+  std::map<Value, Tensor> inside;
+  Node fused{.op = &ops::fused_pointwise, .label = graph.node(members.back()).label};
+  for (const int32_t member : members) {
+    const Node& node = graph.node(member);
+    std::vector<Tensor> operands;
+    for (const Value& input : node.inputs) {
+      Tensor& operand = inside[input];
+      if (!operand) {
+        const Node& source = graph.node(input.node);
+        double number = 0;
+        if (source.outputs[0] == Type{DType::f32, {}} && splat_value(source, number)) {
+          operand = body->constant(static_cast<float>(number));
+        } else {
+          operand = body->input(fmt::format("{}", fused.inputs.size()), graph.type(input));
+          fused.inputs.push_back(input);
+        }
+      }
+      operands.push_back(operand);
+    }
+    inside[{member, 0}] = body->add_one(*node.op, operands, node.attributes);
+    if (read_outside[static_cast<size_t>(member)]) {
+      body->output(fmt::format("{}", fused.outputs.size()), inside[{member, 0}]);
+      fused.outputs.push_back(node.outputs[0]);
+    }
+  }
+  fused.attributes = {{"body", Body(std::move(body))}};
+  return fused;
+}
+
+}  // namespace
+
+// Before: any legal graph. After: pointwise nodes of one shape that feed each other, or read the
+// same tensor, stand in one fused_pointwise node each, so that memory is swept once.
+bool fuse_pointwise(Graph& graph) {
+  const size_t count = graph.nodes().size();
+  Groups groups(graph);
+  std::vector<bool> can(count);
+  for (size_t i = 0; i < count; ++i)
+    can[i] = fusible(graph, graph.nodes()[i]) && graph.nodes()[i].outputs[0].elements() > 0;
+  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) {
+    if (!can[static_cast<size_t>(i)]) continue;
+    const Node& node = graph.node(i);
+    for (const Value& input : node.inputs) {
+      const auto source = static_cast<size_t>(input.node);
+      if (can[source] && graph.nodes()[source].outputs[0].shape == node.outputs[0].shape &&
+          groups.join(i, groups.of(input.node)))
+        break;
+    }
+  }
+
+  // who is read from outside its group
+  std::vector<bool> read_outside(count, false);
+  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i)
+    for (const Value& input : graph.node(i).inputs)
+      if (groups.of(i) != groups.of(input.node))
+        read_outside[static_cast<size_t>(input.node)] = true;
+  graph.visit_roots([&](Value& value) { read_outside[static_cast<size_t>(value.node)] = true; });
+
+  std::vector<Value> moved(count, Value{});
+  std::vector<int64_t> priority(count);
+  std::vector<bool> keep(count, true);
+  for (size_t i = 0; i < count; ++i) priority[i] = static_cast<int64_t>(i);
+  bool changed = false;
+  for (int32_t group = 0; group < static_cast<int32_t>(count); ++group) {
+    const std::vector<int32_t>& members = groups.members(group);
+    if (members.empty() || !can[static_cast<size_t>(members[0])]) continue;
+    Node fused = fuse(graph, members, read_outside);
+    int32_t output = 0;
+    for (const int32_t member : members) {
+      if (read_outside[static_cast<size_t>(member)])
+        moved[static_cast<size_t>(member)] = {members[0], output++};
+      keep[static_cast<size_t>(member)] = member == members[0];
+    }
+    priority[static_cast<size_t>(members[0])] = members.back();  // as late as its last member stood
+    graph.nodes()[static_cast<size_t>(members[0])] = std::move(fused);
+    changed = true;
+  }
+  if (!changed) return false;
+  const auto follow = [&](Value& value) {
+    if (moved[static_cast<size_t>(value.node)].node >= 0)
+      value = moved[static_cast<size_t>(value.node)];
+  };
+  for (Node& node : graph.nodes())
+    for (Value& input : node.inputs) follow(input);
+  graph.visit_roots(follow);
+  // dropped members may stand where readers now point backwards: sort before removing
+  for (size_t i = 0; i < count; ++i)
+    if (!keep[i]) graph.nodes()[i] = Node{.op = &kConstant};
+  sort_nodes(graph, priority);
+  std::vector<bool> live(count, true);
+  for (size_t i = 0; i < count; ++i)
+    live[i] = !(graph.nodes()[i].op == &kConstant && graph.nodes()[i].outputs.empty());
+  remove_nodes(graph, live);
+  remove_dead(graph);  // constants that moved into bodies
+  return true;
+}
+
+}  // namespace argosy

@@ -1,0 +1,331 @@
+#include "compile/program.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "ir/op.h"
+#include "ops/ops.h"
+
+namespace argosy {
+namespace {
+
+constexpr size_t kAlignment = 64;
+size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+/// Builds a Program call by call. A buffer number stands for one piece of memory; several values
+/// may share it.
+class Lowering {
+ public:
+  explicit Lowering(const Graph& graph) : graph_(graph), last_read_(count_last_reads()) {
+    for (const Update& update : graph.updates()) updated_[update.value] = update.variable;
+  }
+
+  Program run() {
+    for (const Port& port : graph_.inputs())
+      program_.inputs.push_back(
+          {port.name, place(port.value, Region::input, program_.input_bytes)});
+    for (const Variable& variable : graph_.variables())
+      program_.state.push_back(
+          {variable.name, place(variable.value, Region::state, program_.state_bytes),
+           variable.initialize, variable.seeded_as.empty() ? variable.name : variable.seeded_as,
+           variable.trainable});
+    for (int32_t i = 0; i < static_cast<int32_t>(graph_.nodes().size()); ++i) lower_node(i);
+    for (const Port& port : graph_.outputs())
+      program_.outputs.push_back({port.name, buffer_of(port.value)});
+    copy_updates();
+    mark_owners();
+    return std::move(program_);
+  }
+
+ private:
+  /// For each value's node the last node that reads it, views followed to what they show; outputs
+  /// and updates read at the end.
+  std::map<Value, int32_t> count_last_reads() {
+    std::map<Value, int32_t> last;
+    for (int32_t i = 0; i < static_cast<int32_t>(graph_.nodes().size()); ++i)
+      for (const Value& input : graph_.node(i).inputs) last[source(input)] = i;
+    const auto end = static_cast<int32_t>(graph_.nodes().size());
+    for (const Port& port : graph_.outputs()) last[source(port.value)] = end;
+    for (const Update& update : graph_.updates()) last[source(update.value)] = end;
+    return last;
+  }
+
+  Value source(Value value) const {
+    while (graph_.node(value.node).op->view) value = graph_.node(value.node).inputs[0];
+    return value;
+  }
+
+  int32_t new_buffer(const Type& type, Region region, size_t offset = 0) {
+    program_.buffers.push_back({type, region, offset});
+    owner_.push_back(static_cast<int32_t>(program_.buffers.size()) - 1);
+    owner_last_read_.push_back(-1);
+    return owner_.back();
+  }
+
+  /// `value` lives in `buffer`, whose memory is that of `owner`.
+  void assign(Value value, int32_t buffer, int32_t owner) {
+    buffers_[value] = buffer;
+    owner_[static_cast<size_t>(buffer)] = owner;
+    const auto last = last_read_.find(value);
+    int32_t& read = owner_last_read_[static_cast<size_t>(owner)];
+    if (last != last_read_.end()) read = std::max(read, last->second);
+  }
+
+  int32_t place(Value value, Region region, size_t& used) {
+    const Type& type = graph_.type(value);
+    const int32_t buffer = new_buffer(type, region, used);
+    used += aligned(type.bytes());
+    assign(value, buffer, buffer);
+    return buffer;
+  }
+
+  int32_t buffer_of(Value value) const { return buffers_.at(value); }
+
+  void lower_node(int32_t i) {
+    const Node& node = graph_.node(i);
+    if (node.op == &kInput || node.op == &kVariable) return;
+    if (node.op == &kConstant) {
+      const auto& bytes = *node.attributes.get<Bytes>("value");
+      size_t used = program_.constants.size();
+      const size_t begin = used;
+      place({i, 0}, Region::constant, used);
+      program_.constants.resize(used);
+      std::copy(bytes.begin(), bytes.end(),
+                program_.constants.begin() + static_cast<std::ptrdiff_t>(begin));
+      return;
+    }
+    if (node.op->view) {  // the same memory under another type
+      const Buffer shown = program_.buffers[static_cast<size_t>(buffer_of(node.inputs[0]))];
+      const int32_t owner = owner_[static_cast<size_t>(buffer_of(node.inputs[0]))];
+      const int32_t buffer = new_buffer(node.outputs[0], shown.region, shown.offset);
+      assign({i, 0}, buffer, owner);
+      return;
+    }
+    Call call{.op = node.op, .attributes = node.attributes, .label = node.label};
+    std::vector<Type> in;
+    for (const Value& input : node.inputs) {
+      call.inputs.push_back(buffer_of(input));
+      in.push_back(graph_.type(input));
+      call.bytes += static_cast<double>(in.back().bytes());
+    }
+    std::vector<int32_t> taken;
+    for (int32_t o = 0; o < static_cast<int32_t>(node.outputs.size()); ++o) {
+      const Type& type = node.outputs[static_cast<size_t>(o)];
+      call.bytes += static_cast<double>(type.bytes());
+      const int32_t reused = memory_to_reuse(i, o, taken);
+      int32_t buffer = 0, owner = 0;
+      if (reused >= 0) {
+        const Buffer old = program_.buffers[static_cast<size_t>(reused)];
+        buffer = new_buffer(type, old.region, old.offset);
+        owner = owner_[static_cast<size_t>(reused)];
+        taken.push_back(owner);
+      } else {
+        buffer = owner = new_buffer(type, Region::arena);
+      }
+      assign({i, o}, buffer, owner);
+      call.outputs.push_back(buffer);
+    }
+    if (node.op->flops) call.flops = node.op->flops(in, node.outputs, node.attributes);
+    program_.calls.push_back(std::move(call));
+  }
+
+  /// The buffer of an operand whose memory output `o` of node `i` may take, or -1.
+  int32_t memory_to_reuse(int32_t i, int32_t o, const std::vector<int32_t>& taken) const {
+    const Node& node = graph_.node(i);
+    for (size_t k = 0; k < node.inputs.size(); ++k) {
+      const bool allowed = node.op->in_place_any ||
+                           (static_cast<size_t>(o) < node.op->in_place.size() &&
+                            node.op->in_place[static_cast<size_t>(o)] == static_cast<int>(k));
+      if (!allowed ||
+          graph_.type(node.inputs[k]).bytes() != node.outputs[static_cast<size_t>(o)].bytes() ||
+          graph_.type(node.inputs[k]).elements() != node.outputs[static_cast<size_t>(o)].elements())
+        continue;
+      const int32_t buffer = buffer_of(node.inputs[k]);
+      const int32_t owner = owner_[static_cast<size_t>(buffer)];
+      const Region region = program_.buffers[static_cast<size_t>(buffer)].region;
+      if (region != Region::arena && region != Region::state) continue;
+      if (std::find(taken.begin(), taken.end(), owner) != taken.end()) continue;
+      if (region == Region::state) {
+        // only a variable's own new value may overwrite it
+        const auto update = updated_.find({i, o});
+        if (update == updated_.end() || buffer_of(update->second) != owner) continue;
+      }
+      if (owner_last_read_[static_cast<size_t>(owner)] > i) continue;
+      const bool read_twice =
+          std::any_of(node.inputs.begin(), node.inputs.end(), [&](const Value& other) {
+            return other != node.inputs[k] &&
+                   owner_[static_cast<size_t>(buffer_of(other))] == owner;
+          });
+      if (!read_twice) return buffer;
+    }
+    return -1;
+  }
+
+  void copy(int32_t from, int32_t to) {
+    const Type& type = program_.buffers[static_cast<size_t>(to)].type;
+    Call call{.op = &ops::reshape,
+              .attributes = {{"shape", type.shape}},
+              .inputs = {from},
+              .outputs = {to}};
+    call.bytes = 2.0 * static_cast<double>(type.bytes());
+    program_.calls.push_back(std::move(call));
+  }
+
+  /// Updates whose value was not computed in place. A value that is itself state is set aside
+  /// first, so that variables may trade places.
+  void copy_updates() {
+    std::vector<std::pair<int32_t, int32_t>> copies;
+    for (const Update& update : graph_.updates()) {
+      int32_t from = buffer_of(update.value);
+      const int32_t to = buffer_of(update.variable);
+      if (owner_[static_cast<size_t>(from)] == to) continue;
+      if (program_.buffers[static_cast<size_t>(from)].region == Region::state) {
+        const int32_t aside = new_buffer(graph_.type(update.value), Region::arena);
+        copy(from, aside);
+        from = aside;
+      }
+      copies.emplace_back(from, to);
+    }
+    for (const auto& [from, to] : copies) copy(from, to);
+  }
+
+  /// Arena buffers that share memory get one offset in plan_memory; until then `offset` holds the
+  /// owner.
+  void mark_owners() {
+    for (size_t i = 0; i < owner_.size(); ++i)
+      if (program_.buffers[i].region == Region::arena)
+        program_.buffers[i].offset = static_cast<size_t>(owner_[i]);
+  }
+
+  const Graph& graph_;
+  Program program_;
+  std::map<Value, int32_t> buffers_;
+  std::vector<int32_t> owner_;  ///< by buffer: the buffer whose memory it shares, or itself
+  std::vector<int32_t>
+      owner_last_read_;  ///< by owner: the last node that reads anything in its memory
+  std::map<Value, Value> updated_;
+  std::map<Value, int32_t> last_read_;
+};
+
+struct Block {
+  size_t bytes = 0;
+  int32_t first = 0, last = 0;  ///< calls during which it is alive
+  size_t offset = 0;
+};
+
+}  // namespace
+
+Program lower(const Graph& graph) { return Lowering(graph).run(); }
+
+void plan_memory(Program& program) {
+  // one block for each owner (lower() left its number in offset), one for each workspace
+  std::map<size_t, Block> owners;
+  const auto touch = [&](int32_t buffer, int32_t call) {
+    const Buffer& b = program.buffers[static_cast<size_t>(buffer)];
+    if (b.region != Region::arena) return;
+    const auto [block, added] = owners.try_emplace(b.offset, Block{.first = call});
+    block->second.bytes = std::max(block->second.bytes, aligned(b.type.bytes()));
+    block->second.last = call;
+  };
+  const auto calls = static_cast<int32_t>(program.calls.size());
+  for (int32_t i = 0; i < calls; ++i) {
+    for (const int32_t buffer : program.calls[static_cast<size_t>(i)].inputs) touch(buffer, i);
+    for (const int32_t buffer : program.calls[static_cast<size_t>(i)].outputs) touch(buffer, i);
+  }
+  for (const NamedBuffer& output : program.outputs) touch(output.buffer, calls);
+
+  std::vector<Block*> blocks;
+  for (auto& [owner, block] : owners) blocks.push_back(&block);
+  std::vector<Block> workspaces(program.calls.size());
+  for (int32_t i = 0; i < calls; ++i) {
+    const size_t bytes = aligned(program.calls[static_cast<size_t>(i)].workspace_bytes);
+    workspaces[static_cast<size_t>(i)] = {bytes, i, i, 0};
+    if (bytes > 0) blocks.push_back(&workspaces[static_cast<size_t>(i)]);
+  }
+
+  // The largest first, each at the lowest place that is free during its whole life.
+  std::stable_sort(blocks.begin(), blocks.end(),
+                   [](const Block* a, const Block* b) { return a->bytes > b->bytes; });
+  std::vector<const Block*> placed;  // by offset
+  for (Block* block : blocks) {
+    size_t offset = 0;
+    for (const Block* other : placed) {
+      if (other->last < block->first || block->last < other->first) continue;
+      if (other->offset >= offset + block->bytes) break;
+      offset = std::max(offset, other->offset + other->bytes);
+    }
+    block->offset = offset;
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), block,
+                         [](const Block* a, const Block* b) { return a->offset < b->offset; }),
+        block);
+    program.arena_bytes = std::max(program.arena_bytes, offset + block->bytes);
+  }
+
+  std::vector<size_t> live(program.calls.size() + 1, 0);
+  for (const Block* block : blocks)
+    for (int32_t i = block->first; i <= block->last; ++i)
+      live[static_cast<size_t>(i)] += block->bytes;
+  program.largest_live_bytes = *std::max_element(live.begin(), live.end());
+
+  for (Buffer& buffer : program.buffers)
+    if (buffer.region == Region::arena) {
+      const auto found = owners.find(buffer.offset);
+      buffer.offset = found == owners.end() ? 0 : found->second.offset;
+    }
+  for (size_t i = 0; i < program.calls.size(); ++i)
+    program.calls[i].workspace_offset = workspaces[i].offset;
+}
+
+double Program::flops() const {
+  double total = 0;
+  for (const Call& call : calls) total += call.flops;
+  return total;
+}
+
+std::vector<Type> Program::types(const std::vector<int32_t>& list) const {
+  std::vector<Type> result;
+  for (const int32_t buffer : list) result.push_back(buffers[static_cast<size_t>(buffer)].type);
+  return result;
+}
+
+std::string to_text(const Program& program) {
+  static constexpr std::string_view kRegions[] = {"input", "state", "constant", "arena"};
+  const auto show = [&](const std::vector<int32_t>& list) {
+    std::string text;
+    for (const int32_t b : list) {
+      const Buffer& buffer = program.buffers[static_cast<size_t>(b)];
+      text += fmt::format("{}{}@{}+{}", text.empty() ? "" : ", ", buffer.type,
+                          kRegions[static_cast<size_t>(buffer.region)], buffer.offset);
+    }
+    return text;
+  };
+  std::string text;
+  double bytes = 0;
+  for (size_t i = 0; i < program.calls.size(); ++i) {
+    const Call& call = program.calls[i];
+    bytes += call.bytes;
+    std::string op(call.op->name);
+    if (call.op == &ops::fused_pointwise) {
+      std::vector<std::string_view> names;
+      for (const Node& node : call.attributes.get<Body>("body")->nodes())
+        if (node.op != &kInput && node.op != &kConstant) names.push_back(node.op->name);
+      op = fmt::format("fused[{}]", fmt::join(names, " "));
+    }
+    text +=
+        fmt::format("{:4}  {}({}) -> {}  {:.3f} Mflop  {:.3f} MB{}{}\n", i, op, show(call.inputs),
+                    show(call.outputs), call.flops / 1e6, call.bytes / 1e6,
+                    call.workspace_bytes ? fmt::format("  workspace {}", call.workspace_bytes) : "",
+                    call.label.empty() ? "" : "  # " + call.label);
+  }
+  text += fmt::format(
+      "{} calls, {:.3f} Gflop, {:.3f} MB moved; arena {} bytes (largest live set {}), state {}, "
+      "inputs {}, constants {}\n",
+      program.calls.size(), program.flops() / 1e9, bytes / 1e6, program.arena_bytes,
+      program.largest_live_bytes, program.state_bytes, program.input_bytes,
+      program.constants.size());
+  return text;
+}
+
+}  // namespace argosy

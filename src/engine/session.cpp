@@ -1,0 +1,199 @@
+#include "engine/session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <set>
+
+#include "backend/cpu/backend.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "ir/op.h"
+
+namespace argosy {
+namespace {
+
+/// Zeroed memory for tensors, aligned to cache lines (and so to vectors).
+class Memory {
+ public:
+  explicit Memory(size_t bytes) : size_(bytes) {
+    data_ = static_cast<std::byte*>(
+        std::aligned_alloc(64, std::max<size_t>(64, (bytes + 63) / 64 * 64)));
+    if (!data_) throw std::bad_alloc();
+    std::memset(data_, 0, bytes);
+  }
+  ~Memory() { std::free(data_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  std::byte* data() const { return data_; }
+
+ private:
+  std::byte* data_;
+  size_t size_;
+};
+
+/// A call with everything found: pointers, types, the kernel.
+struct ReadyCall {
+  std::vector<const std::byte*> in;
+  std::vector<std::byte*> out;
+  std::vector<Type> in_types, out_types;
+  cpu::Kernel kernel;
+  std::byte* workspace = nullptr;
+  const Call* call = nullptr;
+
+  void run() {
+    KernelArgs arguments{.op = *call->op,
+                         .attributes = call->attributes,
+                         .in_types = in_types,
+                         .out_types = out_types,
+                         .in_bytes = in,
+                         .out_bytes = out,
+                         .workspace = workspace};
+    kernel.run(arguments);
+  }
+};
+
+uint64_t name_hash(const std::string& name) {
+  uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
+  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3;
+  return hash;
+}
+
+}  // namespace
+
+struct Session::State {
+  Program program;
+  std::vector<PassTime> pass_times;
+  std::vector<ReadyCall> calls;
+  std::unique_ptr<Memory> input, state, constant, arena;
+  bool profiling = false;
+  std::vector<CallTime> times;
+
+  std::byte* address(int32_t buffer) const {
+    const Buffer& b = program.buffers[static_cast<size_t>(buffer)];
+    switch (b.region) {
+      case Region::input:
+        return input->data() + b.offset;
+      case Region::state:
+        return state->data() + b.offset;
+      case Region::constant:
+        return constant->data() + b.offset;
+      case Region::arena:
+        break;
+    }
+    return arena->data() + b.offset;
+  }
+
+  TensorView view(const std::string& name, int32_t buffer) const {
+    const Type& type = program.buffers[static_cast<size_t>(buffer)].type;
+    return {name, type, {address(buffer), type.bytes()}};
+  }
+
+  template <typename List>
+  TensorView find(const List& list, const std::string& name, const char* kind) const {
+    for (const auto& entry : list)
+      if (entry.name == name) return view(name, entry.buffer);
+    check(false, "the program has no {} named {}", kind, name);
+    return {};
+  }
+};
+
+Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  s.pass_times = run_passes(graph, options.passes);
+  s.program = lower(graph);
+  for (Call& call : s.program.calls) {
+    ReadyCall ready;
+    ready.in_types = s.program.types(call.inputs);
+    ready.out_types = s.program.types(call.outputs);
+    ready.kernel = cpu::make_kernel({*call.op, call.attributes, ready.in_types, ready.out_types});
+    call.workspace_bytes = ready.kernel.workspace_bytes;
+    s.calls.push_back(std::move(ready));
+  }
+  plan_memory(s.program);
+  s.input = std::make_unique<Memory>(s.program.input_bytes);
+  s.state = std::make_unique<Memory>(s.program.state_bytes);
+  s.constant = std::make_unique<Memory>(s.program.constants.size());
+  s.arena = std::make_unique<Memory>(s.program.arena_bytes);
+  std::copy(s.program.constants.begin(), s.program.constants.end(), s.constant->data());
+  for (size_t i = 0; i < s.calls.size(); ++i) {
+    ReadyCall& ready = s.calls[i];
+    const Call& call = s.program.calls[i];
+    ready.call = &call;
+    for (const int32_t buffer : call.inputs) ready.in.push_back(s.address(buffer));
+    for (const int32_t buffer : call.outputs) ready.out.push_back(s.address(buffer));
+    ready.workspace = s.arena->data() + call.workspace_offset;
+  }
+  for (const StateBuffer& variable : s.program.state)
+    if (variable.initialize) {
+      const TensorView view = s.view(variable.name, variable.buffer);
+      check(view.type.dtype == DType::f32, "{}: only f32 state has an initialiser", variable.name);
+      variable.initialize(mix(options.seed, name_hash(variable.seeded_as)), view.as());
+    }
+  s.times.resize(s.calls.size());
+  for (const std::string& op : reference_ops())
+    log::debug("op {} runs its plain reference here", op);
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+void Session::run() {
+  if (!state_->profiling) {
+    for (ReadyCall& call : state_->calls) call.run();
+    return;
+  }
+  for (size_t i = 0; i < state_->calls.size(); ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    state_->calls[i].run();
+    state_->times[i].seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    ++state_->times[i].runs;
+  }
+}
+
+TensorView Session::input(const std::string& name) const {
+  return state_->find(state_->program.inputs, name, "input");
+}
+TensorView Session::output(const std::string& name) const {
+  return state_->find(state_->program.outputs, name, "output");
+}
+TensorView Session::state(const std::string& name) const {
+  return state_->find(state_->program.state, name, "state");
+}
+
+bool Session::has_state(const std::string& name) const {
+  return std::any_of(state_->program.state.begin(), state_->program.state.end(),
+                     [&](const StateBuffer& entry) { return entry.name == name; });
+}
+
+std::vector<TensorView> Session::state() const {
+  std::vector<TensorView> views;
+  for (const StateBuffer& entry : state_->program.state)
+    views.push_back(state_->view(entry.name, entry.buffer));
+  std::sort(views.begin(), views.end(),
+            [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
+  return views;
+}
+
+const Program& Session::program() const { return state_->program; }
+
+std::vector<std::string> Session::reference_ops() const {
+  std::set<std::string> names;
+  for (const ReadyCall& call : state_->calls)
+    if (call.kernel.reference) names.insert(std::string(call.call->op->name));
+  return {names.begin(), names.end()};
+}
+
+std::span<const PassTime> Session::pass_times() const { return state_->pass_times; }
+
+void Session::set_profiling(bool on) {
+  state_->profiling = on;
+  std::fill(state_->times.begin(), state_->times.end(), CallTime{});
+}
+
+std::span<const CallTime> Session::call_times() const { return state_->times; }
+
+}  // namespace argosy

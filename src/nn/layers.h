@@ -1,0 +1,66 @@
+#pragma once
+#include <functional>
+
+#include "nn/scope.h"
+#include "ops/ops.h"
+
+/// Layers as plain functions. Images are [N, H, W, C]; parameters carry PyTorch's names.
+namespace argosy::nn {
+
+/// y = x W^T + b, on the last axis. Parameters: weight [out, in], bias [out].
+Tensor linear(const Scope& scope, const Tensor& x, int64_t out, bool bias = true);
+
+/// Parameters: weight [out, kernel, kernel, in / groups], bias [out].
+Tensor convolution(const Scope& scope, const Tensor& x, int64_t out, int64_t kernel,
+                   const ops::ConvolutionOptions& options = {}, bool bias = true);
+
+/// Over the last axis. Parameters: weight, bias.
+Tensor layer_norm(const Scope& scope, const Tensor& x, double epsilon = 1e-5);
+/// y = x / sqrt(mean(x^2) + epsilon) * weight, over the last axis.
+Tensor rms_norm(const Scope& scope, const Tensor& x, double epsilon = 1e-6);
+/// Each group of channels of each image by itself. Parameters: weight [C], bias [C].
+Tensor group_norm(const Scope& scope, const Tensor& x, int64_t groups, double epsilon = 1e-5);
+/// Per channel over the batch when training, by running statistics otherwise. Parameters: weight,
+/// bias; statistics: running_mean, running_var (unbiased, as PyTorch keeps it).
+Tensor batch_norm(const Scope& scope, const Tensor& x, double momentum = 0.1,
+                  double epsilon = 1e-5);
+
+/// Zeroes a share of the elements when training and scales the rest.
+Tensor dropout(const Scope& scope, const Tensor& x, float share);
+
+/// Parameter: weight [entries, width].
+Tensor embedding(const Scope& scope, const Tensor& indices, int64_t entries, int64_t width);
+
+struct AttentionOptions {
+  int64_t heads = 1;
+  int64_t key_heads = 0;  ///< 0: as many as heads
+  bool causal = false;
+  bool bias = true;
+};
+/// Self-attention on [B, T, D]. Parameters: query, key, value, output (linear each).
+Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options);
+
+using Activation = Tensor (*)(const Tensor&);
+Tensor relu(const Tensor& x);
+Tensor gelu(const Tensor& x);
+Tensor silu(const Tensor& x);
+
+/// linear, activation, linear back to the width of x. Parameters: up, down.
+Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation = gelu);
+
+/// A pre-norm transformer block on [B, T, D]: x + attention(norm(x)), then x + mlp(norm(x)).
+Tensor transformer_block(const Scope& scope, const Tensor& x, const AttentionOptions& options,
+                         int64_t hidden, float dropped = 0);
+
+/// The two-convolution residual block of ResNet with the norm given, stride on the first.
+Tensor residual_block(const Scope& scope, const Tensor& x, int64_t channels, int64_t stride,
+                      const std::function<Tensor(const Scope&, const Tensor&)>& norm);
+
+/// Mean of (prediction - target)^2 over all elements.
+Tensor mean_squared_error(const Tensor& prediction, const Tensor& target);
+/// Mean of smooth L1 (quadratic within `beta`).
+Tensor smooth_l1(const Tensor& prediction, const Tensor& target, float beta);
+/// Mean cross-entropy over rows of logits [N, V] whose label is not negative.
+Tensor mean_cross_entropy(const Tensor& logits, const Tensor& labels);
+
+}  // namespace argosy::nn

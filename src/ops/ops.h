@@ -1,0 +1,108 @@
+#pragma once
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+#include "ir/op.h"
+
+/// The ops: their definitions, and functions that put them into a graph. Pointwise ops broadcast as
+/// NumPy does. Images are [N, H, W, C].
+namespace argosy::ops {
+
+/// Every op, in the order of the documentation. Adding one: its file, a declaration here, a row
+/// there.
+std::span<const OpDef* const> all_ops();
+const OpDef* find_op(std::string_view name);
+
+// Pointwise, one operand.
+extern const OpDef negate, exp, log, sqrt, rsqrt, reciprocal, square, abs, sign, floor, sin, cos,
+    tanh, sigmoid, erf, relu, gelu, gelu_tanh, silu, softplus, is_finite, logical_not;
+// Pointwise, two or three operands.
+extern const OpDef add, subtract, multiply, divide, maximum, minimum, power, greater, greater_equal,
+    less, equal, logical_and, logical_or, select;
+extern const OpDef cast;
+// Reductions.
+extern const OpDef sum, max_reduce, argmax;
+// Movement.
+extern const OpDef reshape, transpose, broadcast_to, slice, concat, pad, iota;
+// Gathering.
+extern const OpDef gather, scatter_add, top_k, sort;
+// Linear.
+extern const OpDef matmul, convolution, convolution_gradient_input, convolution_gradient_weight;
+extern const OpDef max_pool, max_pool_gradient, average_pool, average_pool_gradient;
+// Normalisation, attention, losses.
+extern const OpDef softmax, layer_norm, layer_norm_gradient, rms_norm, rms_norm_gradient;
+extern const OpDef attention, attention_gradient;
+extern const OpDef cross_entropy, cross_entropy_gradient;
+// Random numbers.
+extern const OpDef random_uniform, random_normal;
+// Optimizers.
+extern const OpDef adamw_update, sgd_update;
+// What the compiler makes of a group of pointwise nodes.
+extern const OpDef fused_pointwise;
+
+// Shape rules and gradient parts shared by several ops.
+std::vector<Type> same_as_first(const InferArgs& args);
+/// `t` summed over what broadcasting repeated, so that it has `shape`.
+Tensor sum_to(const Tensor& t, const Shape& shape);
+/// The reference of every pointwise op: its scalar meaning, element by element.
+void pointwise_reference(KernelArgs& k);
+
+// ---- builders
+
+Tensor apply(const OpDef& op, std::initializer_list<Tensor> inputs, Attributes attributes = {});
+/// A constant of the dtype of `like`.
+Tensor constant_like(const Tensor& like, float value);
+
+Tensor cast_to(const Tensor& x, DType dtype);
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+/// Sum, mean or maximum over `axes` (negative count from the end; empty means all).
+Tensor reduce_sum(const Tensor& x, std::vector<int64_t> axes = {}, bool keep = false);
+Tensor reduce_mean(const Tensor& x, std::vector<int64_t> axes = {}, bool keep = false);
+Tensor reduce_max(const Tensor& x, std::vector<int64_t> axes = {}, bool keep = false);
+Tensor reshape_to(const Tensor& x, Shape shape);  ///< one size may be -1
+Tensor permute(const Tensor& x, std::vector<int64_t> order);
+Tensor swap_last(const Tensor& x);  ///< the last two dimensions
+Tensor broadcast_shape(const Tensor& x, const Shape& shape);
+Tensor slice_axis(const Tensor& x, int64_t axis, int64_t begin, int64_t end);
+Tensor concatenate(std::span<const Tensor> parts, int64_t axis);
+Tensor pad_axis(const Tensor& x, int64_t axis, int64_t before, int64_t after);  ///< with zeros
+Tensor range(Graph& graph, int64_t n, DType dtype = DType::i32);
+
+/// [..., M, K] x [..., K, N] -> [..., M, N]; b may have two dimensions and is then shared. The
+/// flags say that an operand is stored with its last two dimensions swapped.
+Tensor matrix_multiply(const Tensor& a, const Tensor& b, bool transpose_a = false,
+                       bool transpose_b = false);
+
+struct ConvolutionOptions {
+  std::vector<int64_t> stride = {1, 1},
+                       padding = {0, 0, 0, 0};  ///< padding: top, bottom, left, right
+  std::vector<int64_t> dilation = {1, 1};
+  int64_t groups = 1;
+};
+/// x [N, H, W, C], weight [O, KH, KW, C / groups] -> [N, OH, OW, O]
+Tensor convolve(const Tensor& x, const Tensor& weight, const ConvolutionOptions& options = {});
+
+Tensor uniform(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);
+Tensor normal(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);
+
+}  // namespace argosy::ops
+
+namespace argosy {
+// Arithmetic on tensors reads as the formula does.
+Tensor operator+(const Tensor& a, const Tensor& b);
+Tensor operator-(const Tensor& a, const Tensor& b);
+Tensor operator*(const Tensor& a, const Tensor& b);
+Tensor operator/(const Tensor& a, const Tensor& b);
+Tensor operator+(const Tensor& a, float b);
+Tensor operator-(const Tensor& a, float b);
+Tensor operator*(const Tensor& a, float b);
+Tensor operator/(const Tensor& a, float b);
+Tensor operator+(float a, const Tensor& b);
+Tensor operator-(float a, const Tensor& b);
+Tensor operator*(float a, const Tensor& b);
+Tensor operator/(float a, const Tensor& b);
+Tensor operator-(const Tensor& a);
+}  // namespace argosy
