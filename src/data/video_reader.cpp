@@ -296,6 +296,11 @@ void VideoReader::read(int64_t number, const Delivery& d, std::span<uint8_t> out
   state_->convert(number, d, int(to_width), int(to_height), out.data());
 }
 
+void VideoReader::decode(int64_t number) {
+  require_frame(state_->file, number, frames());
+  state_->decode(number);
+}
+
 Image VideoReader::read(int64_t number) {
   Image image{height(), width(), std::vector<uint8_t>(size_t(3) * height() * width())};
   read(number, {}, image.pixels);
