@@ -27,7 +27,7 @@ bool lies_in(const Path& file, const Path& root) {
 }  // namespace
 
 LineReader::LineReader(const Path& file, size_t limit_bytes)
-    : file_(file), buffer_(limit_bytes + 2) {
+    : file_(file), buffer_bytes_(limit_bytes + 2), buffer_(new char[buffer_bytes_]) {
   std::error_code error;
   const fs::file_status status = fs::status(file, error);  // before opening: a pipe would block
   if (error) throw file_error("open", file, error.value());
@@ -36,6 +36,7 @@ LineReader::LineReader(const Path& file, size_t limit_bytes)
                  .where = file,
                  .fix = "check that this is the file you meant",
                  .kind = ErrorKind::file});
+  stream_.rdbuf()->pubsetbuf(stream_buffer_.data(), stream_buffer_.size());
   errno = 0;
   stream_.open(file, std::ios::binary);
   if (!stream_) throw file_error("open", file, errno ? errno : EIO);
@@ -44,7 +45,7 @@ LineReader::LineReader(const Path& file, size_t limit_bytes)
 bool LineReader::next() {
   constexpr auto kNoLimit = std::numeric_limits<std::streamsize>::max();
   errno = 0;
-  stream_.getline(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
+  stream_.getline(buffer_.get(), static_cast<std::streamsize>(buffer_bytes_));
   const auto taken = static_cast<size_t>(stream_.gcount());
   if (stream_.bad()) throw file_error("read", file_, errno ? errno : EIO);
   if (stream_.eof() && taken == 0) return false;
@@ -57,7 +58,7 @@ bool LineReader::next() {
     text_ = {};
     return true;
   }
-  text_ = {buffer_.data(), stream_.eof() ? taken : taken - 1};
+  text_ = {buffer_.get(), stream_.eof() ? taken : taken - 1};
   return true;
 }
 

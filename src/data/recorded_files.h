@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,8 +26,10 @@ class LineReader {
 
  private:
   Path file_;
+  std::vector<char> stream_buffer_ = std::vector<char>(size_t{256} << 10);
   std::ifstream stream_;
-  std::vector<char> buffer_;
+  size_t buffer_bytes_;
+  std::unique_ptr<char[]> buffer_;  // not a vector: most of it is never touched
   std::string_view text_;
   int64_t number_ = 0;
   bool too_long_ = false;
