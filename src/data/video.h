@@ -33,9 +33,10 @@ class VideoReader {
   int64_t group_begin(int64_t frame) const;
   int64_t group_end(int64_t frame) const;
 
-  /// How a decoded frame is delivered: crop first (in source pixels), then resize to height x width.
+  /// How a decoded frame is delivered: crop first (in source pixels), then resize to height x
+  /// width.
   struct Delivery {
-    int height = 0, width = 0;               ///< 0: as the (cropped) source
+    int height = 0, width = 0;                     ///< 0: as the (cropped) source
     int top = 0, bottom = 0, left = 0, right = 0;  ///< pixels cut off
   };
 
