@@ -28,13 +28,17 @@ bool too_large(int64_t width, int64_t height) {
 
 Image decode_jpeg(std::span<const std::byte> bytes, const std::string& where) {
   // one decoder per thread: making one costs as much as a small picture
-  thread_local const JpegHolder jpeg(tjInitDecompress());
+  thread_local JpegHolder jpeg;
+  if (!jpeg) jpeg.reset(tjInitDecompress());
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   int width = 0, height = 0, subsampling = 0, colours = 0;
   if (tjDecompressHeader3(jpeg.get(), data, bytes.size(), &width, &height, &subsampling,
-                          &colours) != 0)
+                          &colours) != 0) {
+    // after a broken header the decoder would misread the next picture too
+    const JpegHolder spoilt = std::move(jpeg);
     throw broken(where, fmt::format("not a readable JPEG ({} bytes): {}", bytes.size(),
-                                    tjGetErrorStr2(jpeg.get())));
+                                    tjGetErrorStr2(spoilt.get())));
+  }
   if (too_large(width, height))
     throw broken(where, fmt::format("the picture is {} x {} pixels, the limit is {} in all", width,
                                     height, kMaxPixels));
@@ -43,8 +47,10 @@ Image decode_jpeg(std::span<const std::byte> bytes, const std::string& where) {
   if (colours == TJCS_CMYK || colours == TJCS_YCCK)
     throw broken(where, "the JPEG has the colours of a printer (CMYK)");
   if (tjDecompress2(jpeg.get(), data, bytes.size(), image.pixels.data(), width, 0, height, TJPF_RGB,
-                    0) != 0)
-    throw broken(where, fmt::format("damaged JPEG: {}", tjGetErrorStr2(jpeg.get())));
+                    0) != 0) {
+    const JpegHolder spoilt = std::move(jpeg);
+    throw broken(where, fmt::format("damaged JPEG: {}", tjGetErrorStr2(spoilt.get())));
+  }
   return image;
 }
 
