@@ -56,9 +56,9 @@ std::vector<double> joined(const EvaluationResult& result, size_t output,
 /// "34 % below ridge regression (0.32)".
 std::string compared(double own, double other, const char* name) {
   const double share = 100 * (1 - own / other);
-  if (!std::isfinite(share)) return fmt::format("{} has {:.3g}", name, other);
-  if (std::abs(share) < 0.5) return fmt::format("level with {} ({:.3g})", name, other);
-  return fmt::format("{:.0f} % {} {} ({:.3g})", std::abs(share), share > 0 ? "below" : "above",
+  if (!std::isfinite(share)) return fmt::format("{} has {:#.3g}", name, other);
+  if (std::abs(share) < 0.5) return fmt::format("level with {} ({:#.3g})", name, other);
+  return fmt::format("{:.0f} % {} {} ({:#.3g})", std::abs(share), share > 0 ? "below" : "above",
                      name, other);
 }
 
@@ -130,12 +130,11 @@ std::string verdict(const EvaluationResult& result) {
   const OutputResult& output = result.outputs.front();
   const double own = output.model.rmse;
   std::string text =
-      fmt::format("On {} held-out frames of {} episode{} the model's error in {} is {:.3g} (RMSE)",
-                  result.frames(), result.episodes.size(), result.episodes.size() == 1 ? "" : "s",
-                  output.name, own);
-  if (!std::isfinite(own))
-    return text + ": it gives values that are not finite, or nothing was recorded.";
-  text += ": ";
+      fmt::format("On {} held-out frames of {} episode{} the model's error in {} ", result.frames(),
+                  result.episodes.size(), result.episodes.size() == 1 ? "" : "s", output.name);
+  if (output.model.samples == 0) return text + "cannot be told: nothing was recorded.";
+  if (!std::isfinite(own)) return text + "is not finite: it gives infinite or undefined values.";
+  text += fmt::format("is {:#.3g} (RMSE): ", own);
   if (output.ridge)
     text += compared(own, output.ridge->rmse, "ridge regression on tiny pictures") + " and ";
   text += compared(own, output.constant.rmse, "a constant") + ".";

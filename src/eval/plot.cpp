@@ -26,8 +26,8 @@ struct Range {
   /// A little wider than the values, and never empty.
   Range padded(double share) const {
     if (!(low <= high)) return {0, 1};
-    const double width = high > low ? high - low : std::max(std::abs(high), 1.0) * 0.1;
-    return {low - share * width, high + share * width};
+    const double pad = high > low ? share * (high - low) : 0.1 * std::max(std::abs(high), 1.0);
+    return {low - pad, high + pad};
   }
 };
 

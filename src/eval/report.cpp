@@ -310,7 +310,7 @@ void add_curves(Page& page, const EvaluationResult& result) {
     }
     page.add(
         "<div><h3>{}</h3>{}</div>\n", escape(tag),
-        line_plot({.x_label = "step", .y_label = tag, .width = 470, .height = 260}, {&line, 1}));
+        line_plot({.x_label = "step", .y_label = "", .width = 470, .height = 260}, {&line, 1}));
   }
   page.add("</div>");
   page.end_section();
