@@ -1,9 +1,106 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "base/machine.h"
+#include "base/threads.h"
 #include "cli/commands.h"
+#ifdef ARGOSY_WITH_DATA
+#include "data/versions.h"
+#endif
 
 namespace argosy::cli {
+namespace {
 
-std::function<int()> doctor(Arguments&) {
-  return [] { return 0; };
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+struct Findings {
+  Machine machine;
+  int threads = 0;
+  Pairs libraries;   // name, version
+  Pairs turned_off;  // what, why and what to do
+};
+
+Findings look_around() {
+  Findings found{.machine = this_machine(), .threads = thread_count()};
+  found.libraries.emplace_back("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000,
+                                                  FMT_VERSION / 100 % 100, FMT_VERSION % 100));
+#ifdef ARGOSY_WITH_DATA
+  for (auto& library : data::library_versions()) found.libraries.push_back(std::move(library));
+#else
+  found.turned_off.emplace_back(
+      "ingest, data, train and eval",
+      "built without FFmpeg, TurboJPEG or Arrow: run scripts/setup and build again");
+#endif
+  found.turned_off.emplace_back("GPUs",
+                                "this build has no CUDA backend: everything runs on the CPU");
+  for (const CpuFeature& feature : found.machine.features)
+    if (!feature.present)
+      found.turned_off.emplace_back(feature.name, "this CPU lacks it: " + feature.without);
+  return found;
+}
+
+std::string gib(int64_t bytes) {
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / 0x1p30);
+}
+
+void print(const Findings& found) {
+  const Machine& machine = found.machine;
+  const auto row = [](const std::string& name, const std::string& value) {
+    fmt::print("  {:<20} {}\n", name, value);
+  };
+  fmt::print("argosy {}\n\nmachine\n", ARGOSY_VERSION);
+  row("CPU", machine.cpu);
+  row("cores", fmt::format("{} usable of {}; {} threads compute", machine.usable_cores,
+                           machine.cores, found.threads));
+  row("memory",
+      fmt::format("{}, {} available", gib(machine.memory_bytes), gib(machine.available_bytes)));
+  row("system", machine.system);
+  std::string features;
+  for (const CpuFeature& feature : machine.features)
+    if (feature.present) features += (features.empty() ? "" : ", ") + feature.name;
+  row("instructions", features.empty() ? "none beyond the base set" : features);
+  fmt::print("\nlibraries\n");
+  for (const auto& [name, version] : found.libraries) row(name, version);
+  fmt::print("\nturned off\n");
+  for (const auto& [what, why] : found.turned_off) row(what, why);
+}
+
+void write_json(const Findings& found, const Path& file) {
+  using Json = nlohmann::ordered_json;
+  const Machine& machine = found.machine;
+  Json features = Json::object(), libraries = Json::object(), turned_off = Json::object();
+  for (const CpuFeature& feature : machine.features) features[feature.name] = feature.present;
+  for (const auto& [name, version] : found.libraries) libraries[name] = version;
+  for (const auto& [what, why] : found.turned_off) turned_off[what] = why;
+  const Json json = {{"argosy", ARGOSY_VERSION},
+                     {"machine",
+                      {{"cpu", machine.cpu},
+                       {"cores", machine.cores},
+                       {"usable_cores", machine.usable_cores},
+                       {"threads", found.threads},
+                       {"memory_bytes", machine.memory_bytes},
+                       {"available_bytes", machine.available_bytes},
+                       {"system", machine.system},
+                       {"features", features}}},
+                     {"libraries", libraries},
+                     {"turned_off", turned_off}};
+  write_file_atomically(file, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+std::function<int()> doctor(Arguments& arguments) {
+  const auto json = std::make_shared<std::string>();
+  arguments.option("--json", *json, "write the findings to this file too");
+  return [json] {
+    const Findings found = look_around();
+    print(found);
+    if (!json->empty()) write_json(found, *json);
+    return 0;
+  };
 }
 
 }  // namespace argosy::cli

@@ -1,0 +1,11 @@
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace argosy::data {
+
+/// Name and version of each library behind this folder, as it is loaded.
+std::vector<std::pair<std::string, std::string>> library_versions();
+
+}  // namespace argosy::data
