@@ -1,30 +1,17 @@
 #include "data/ingest.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 
-#include <atomic>
 #include <cstdio>
 #include <memory>
 
 #include "base/error.h"
 #include "base/progress.h"
+#include "base/signals.h"
 #include "cli/commands.h"
 
 namespace argosy::cli {
 namespace {
-
-constexpr int kInterruptedExitCode = 130;  // 128 + SIGINT, as shells have it
-
-std::atomic<bool> stop_asked{false};
-
-/// The first SIGINT or SIGTERM ends the job in order, the second one at once.
-void stop_on_signals() {
-  struct sigaction action{};
-  action.sa_handler = [](int) { stop_asked = true; };
-  action.sa_flags = SA_RESETHAND;
-  for (const int number : {SIGINT, SIGTERM}) sigaction(number, &action, nullptr);
-}
 
 struct Options {
   std::vector<std::string> sources;

@@ -1,0 +1,39 @@
+#include "models/policy.h"
+
+#include "base/error.h"
+#include "models/clip_transformer.h"
+#include "models/pilotnet.h"
+#include "ops/ops.h"
+
+namespace argosy::models {
+
+std::span<const PolicyModel> policy_models() {
+  static constexpr PolicyModel models[] = {
+      {"pilotnet", "convolutions and a small head on the newest frame", pilotnet},
+      {"clip_transformer", "convolutions on every frame, then attention over time", clip_transformer},
+  };
+  return models;
+}
+
+Tensor build_policy(const nn::Scope& scope, const Tensor& images, const PolicyOptions& options) {
+  std::vector<std::string_view> known;
+  for (const PolicyModel& model : policy_models()) {
+    if (model.name == options.name) return model.build(scope, images, options);
+    known.push_back(model.name);
+  }
+  throw Error({.what = fmt::format("no model is named {}", options.name),
+               .where = "model.name",
+               .fix = fmt::format("choose one of {}", fmt::join(known, ", "))});
+}
+
+Tensor normalised(const Tensor& images, const std::string& normalization) {
+  const Tensor x = ops::cast_to(images, DType::f32);
+  if (normalization == "fixed") return x * (1.0f / 127.5f) - 1.0f;
+  std::vector<int64_t> axes;  // all but the image's own number
+  for (int64_t axis = 1; axis < x.rank(); ++axis) axes.push_back(axis);
+  const Tensor centred = x - ops::reduce_mean(x, axes, true);
+  const Tensor variance = ops::reduce_mean(centred * centred, axes, true);
+  return centred * ops::apply(ops::rsqrt, {variance + 1.0f});  // + 1: a black image stays finite
+}
+
+}  // namespace argosy::models
