@@ -14,8 +14,11 @@ namespace argosy::data {
 /// threads  one at a time each; make one per thread
 class VideoReader {
  public:
-  /// The packet index is read at once (no decoding), so counts and key frames are known.
-  explicit VideoReader(const Path& file, int decoder_threads = 1);
+  /// The packet index is read at once (no decoding, no frame bytes), so counts and key frames are
+  /// known. A video of a data set must begin at 0 s, or its frames are not where the data set says;
+  /// `any_start` is for recordings, whose frames are numbered from the first one.
+  /// throws Error: not an mp4, cut off, variable frame rate, does not begin at 0 s
+  explicit VideoReader(const Path& file, int decoder_threads = 1, bool any_start = false);
   ~VideoReader();
   VideoReader(VideoReader&&) noexcept;
   VideoReader& operator=(VideoReader&&) noexcept;
@@ -47,9 +50,11 @@ class VideoReader {
   std::unique_ptr<State> state_;
 };
 
-/// Encodes frames to an mp4 that begins at 0 with constant frame rate.
+/// Encodes frames to an mp4 that begins at 0 with constant frame rate (moov first, yuv420p). The
+/// same frames and options give the same bytes, on any number of cores.
 class VideoWriter {
  public:
+  /// codec "h264", "hevc" or "av1"; height and width even; quality: the encoder's CRF
   VideoWriter(const Path& file, int height, int width, int fps, const std::string& codec, int gop,
               int quality);
   ~VideoWriter();
@@ -62,8 +67,8 @@ class VideoWriter {
 };
 
 /// Appends the packets of `parts` in order to a new mp4 without encoding again (moov first).
-/// All parts need equal codec, size, pixel format and time base.
-void concatenate_videos(std::span<const Path> parts, const Path& to);
+/// All parts need equal codec, size and encoder parameters, and `fps` frames per second.
+void concatenate_videos(std::span<const Path> parts, const Path& to, int fps);
 
 /// Decodes a JPEG or PNG held in memory, of any colour kind, to R G B. `where` names it in errors.
 Image decode_image(std::span<const std::byte> bytes, const std::string& where);

@@ -1,0 +1,305 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+#include "data/ffmpeg.h"
+#include "data/video.h"
+
+namespace argosy::data {
+namespace {
+
+/// Feeding so many packets in vain costs less than flushing the decoder and starting anew.
+constexpr int64_t kSkipPackets = 4;
+constexpr int64_t kCutOff = -1;  // the number of a frame that the edit list hides
+
+/// What swscale's contexts depend on.
+struct Scaling {
+  int width, height, format, to_width, to_height, range, space;
+  auto operator<=>(const Scaling&) const = default;
+};
+
+/// libdav1d is FFmpeg's choice for AV1 where it is there; the native one needs hardware.
+const AVCodec* find_decoder(AVCodecID id) {
+  if (id == AV_CODEC_ID_AV1)
+    if (const AVCodec* dav1d = avcodec_find_decoder_by_name("libdav1d")) return dav1d;
+  return avcodec_find_decoder(id);
+}
+
+}  // namespace
+
+struct VideoReader::State {
+  Path file;
+  VideoIndex index;
+  std::string codec_name;
+  int descriptor = -1;
+  CodecHolder decoder;
+  PacketHolder packet{av_packet_alloc()};
+  FrameHolder frame{av_frame_alloc()};
+  std::map<Scaling, ScalerHolder> scalers;
+  std::vector<uint8_t> row_buffer;
+
+  int64_t next_packet = 0;   ///< the one to feed next
+  int64_t last_number = -1;  ///< of the frame held in `frame`; -1: none
+  int64_t first_number = 0;  ///< the first one that the decoder can still deliver
+  bool dirty = false;  ///< an exception came in the middle: where the decoder stands is unknown
+
+  ~State() {
+    if (descriptor >= 0) close(descriptor);
+  }
+
+  [[noreturn]] void fail(int64_t number, const std::string& why) {
+    throw Error({.what = fmt::format("frame {} of {} cannot be decoded: {}", number,
+                                     index.shown.size(), why),
+                 .where = file,
+                 .fix = "the file is damaged; copy or record it again",
+                 .kind = ErrorKind::file});
+  }
+
+  void open_decoder(int threads) {
+    const AVCodec* codec = find_decoder(index.parameters->codec_id);
+    codec_name = avcodec_get_name(index.parameters->codec_id);
+    if (!codec)
+      throw Error({.what = fmt::format("no decoder for {} is installed", codec_name),
+                   .where = file,
+                   .fix = "encode the file as H.264, HEVC or AV1",
+                   .kind = ErrorKind::file});
+    decoder.reset(avcodec_alloc_context3(codec));
+    avcodec_parameters_to_context(decoder.get(), index.parameters.get());
+    decoder->thread_count = std::max(1, threads);
+    decoder->max_pixels = kMaxPixels;
+    // A damaged frame shall be an error and not a guess.
+    decoder->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
+    decoder->error_concealment = 0;
+    // dav1d would otherwise hold frames back; AV1's own order of presentation is not touched.
+    if (index.parameters->codec_id == AV_CODEC_ID_AV1 && threads <= 1)
+      decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;
+    if (const int code = avcodec_open2(decoder.get(), codec, nullptr); code < 0)
+      throw Error(
+          {.what = fmt::format("the {} stream cannot be opened: {}", codec_name, ffmpeg_text(code)),
+           .where = file,
+           .fix = "the file is damaged; copy or record it again",
+           .kind = ErrorKind::file});
+  }
+
+  size_t group_of(int64_t number) const {
+    const auto& keys = index.keys;
+    return static_cast<size_t>(std::upper_bound(keys.begin(), keys.end(), number) - keys.begin() -
+                               1);
+  }
+
+  /// Puts the decoder where it reaches `number` with the least work.
+  void approach(int64_t number) {
+    const size_t group = group_of(number);
+    const int64_t entry = index.key_packets[group];
+    if (!dirty && number >= first_number && entry <= next_packet + kSkipPackets) return;
+    avcodec_flush_buffers(decoder.get());
+    next_packet = entry;
+    first_number = index.keys[group];
+  }
+
+  void feed(int64_t number) {
+    const auto count = static_cast<int64_t>(index.packets.size());
+    if (next_packet >= count) {
+      avcodec_send_packet(decoder.get(), nullptr);
+      return;
+    }
+    const PacketPlace& place = index.packets[next_packet];
+    av_packet_unref(packet.get());
+    if (av_new_packet(packet.get(), place.size) < 0) throw std::bad_alloc();
+    for (int done = 0; done < place.size;) {
+      const ssize_t n = pread(descriptor, packet->data + done,
+                              static_cast<size_t>(place.size - done), place.offset + done);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) throw file_error("read", file, errno);
+      if (n == 0) fail(number, "the file has become shorter");
+      done += static_cast<int>(n);
+    }
+    packet->pts = place.pts;
+    packet->dts = AV_NOPTS_VALUE;
+    packet->flags = (place.key ? AV_PKT_FLAG_KEY : 0) | (place.shown ? 0 : AV_PKT_FLAG_DISCARD);
+    const int code = avcodec_send_packet(decoder.get(), packet.get());
+    if (code < 0 && code != AVERROR(EAGAIN)) fail(number, ffmpeg_text(code));
+    check(code != AVERROR(EAGAIN), "a decoder without output takes input");
+    ++next_packet;
+  }
+
+  /// The frame's number, from its presentation time.
+  int64_t number_at(int64_t pts) {
+    const auto place =
+        std::lower_bound(index.shown.begin(), index.shown.end(), pts,
+                         [&](int64_t p, int64_t t) { return index.packets[p].pts < t; });
+    if (place != index.shown.end() && index.packets[*place].pts == pts)
+      return place - index.shown.begin();
+    for (const PacketPlace& packet : index.packets)
+      if (packet.pts == pts) return kCutOff;
+    fail(first_number, "the decoder delivers a frame with an unknown time");
+  }
+
+  /// After this `frame` holds frame `number`, and no other.
+  void decode(int64_t number) {
+    if (last_number == number) return;
+    approach(number);
+    dirty = true;
+    last_number = -1;
+    while (true) {
+      const int code = avcodec_receive_frame(decoder.get(), frame.get());
+      if (code == AVERROR(EAGAIN)) {
+        feed(number);
+        continue;
+      }
+      if (code == AVERROR_EOF)
+        fail(number, "the decoder delivers fewer frames than the file lists");
+      if (code < 0) fail(number, ffmpeg_text(code));
+      const int64_t got = number_at(frame->pts);
+      if (got == kCutOff || got < first_number) continue;
+      if (got > number) fail(number, "the decoder left it out");
+      if ((frame->flags & AV_FRAME_FLAG_CORRUPT) || frame->decode_error_flags)
+        fail(got, "its data are damaged");
+      first_number = got + 1;
+      if (got == number) break;
+    }
+    if (frame->width != index.parameters->width || frame->height != index.parameters->height)
+      fail(number, fmt::format("it is {} x {} pixels, but the file says {} x {}", frame->width,
+                               frame->height, index.parameters->width, index.parameters->height));
+    last_number = number;
+    dirty = false;
+  }
+
+  SwsContext* scaler(const Scaling& key) {
+    ScalerHolder& scaler = scalers[key];
+    if (scaler) return scaler.get();
+    const bool shrinks = key.width > 2 * key.to_width || key.height > 2 * key.to_height;
+    scaler.reset(sws_getContext(key.width, key.height, static_cast<AVPixelFormat>(key.format),
+                                key.to_width, key.to_height, AV_PIX_FMT_RGB24,
+                                shrinks ? SWS_AREA : SWS_BILINEAR, nullptr, nullptr, nullptr));
+    if (!scaler) return nullptr;
+    sws_setColorspaceDetails(scaler.get(), sws_getCoefficients(key.space), key.range,
+                             sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
+    return scaler.get();
+  }
+
+  /// Crop, resize and colour in one pass from `frame` into `out`.
+  void convert(int64_t number, const Delivery& d, int to_width, int to_height, uint8_t* out) {
+    const int width = frame->width - d.left - d.right, height = frame->height - d.top - d.bottom;
+    const AVPixFmtDescriptor* format =
+        av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame->format));
+    if (!format || (format->flags &
+                    (AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_BITSTREAM)))
+      fail(number, "its pixel format is not supported");
+    std::array<const uint8_t*, 4> planes{};
+    std::array<int, 4> strides{};
+    for (int c = 0; c < format->nb_components; ++c) {
+      const AVComponentDescriptor& component = format->comp[c];
+      const bool chroma = (c == 1 || c == 2) && !(format->flags & AV_PIX_FMT_FLAG_RGB);
+      const int x = d.left >> (chroma ? format->log2_chroma_w : 0);
+      const int y = d.top >> (chroma ? format->log2_chroma_h : 0);
+      const int p = component.plane;
+      if (planes[p]) continue;  // interleaved: the first component gives the place
+      strides[p] = frame->linesize[p];
+      planes[p] = frame->data[p] + ptrdiff_t{y} * strides[p] + ptrdiff_t{x} * component.step;
+    }
+    const int space =
+        frame->colorspace == AVCOL_SPC_UNSPECIFIED ? SWS_CS_DEFAULT : frame->colorspace;
+    const bool full = frame->color_range == AVCOL_RANGE_JPEG ||
+                      frame->format == AV_PIX_FMT_YUVJ420P ||
+                      frame->format == AV_PIX_FMT_YUVJ422P || frame->format == AV_PIX_FMT_YUVJ444P;
+    SwsContext* context = scaler({width, height, frame->format, to_width, to_height, full, space});
+    if (!context)
+      fail(number, fmt::format("pixels of format {} cannot be converted", format->name));
+    // swscale writes whole SIMD blocks: rows of other widths go through a buffer with room behind
+    const int row_bytes = 3 * to_width;
+    const bool direct = to_width % 16 == 0;
+    const int stride = direct ? row_bytes : (row_bytes + 63) / 32 * 32;
+    if (!direct) row_buffer.resize(size_t(stride) * to_height + 64);
+    const std::array<uint8_t*, 4> to = {direct ? out : row_buffer.data()};
+    const std::array<int, 4> to_strides = {stride};
+    if (sws_scale(context, planes.data(), strides.data(), 0, height, to.data(),
+                  to_strides.data()) != to_height)
+      fail(number, "the conversion to RGB failed");
+    if (!direct)
+      for (int y = 0; y < to_height; ++y)
+        std::copy_n(row_buffer.data() + size_t(stride) * y, row_bytes, out + size_t(row_bytes) * y);
+  }
+};
+
+VideoReader::VideoReader(const Path& file, int decoder_threads, bool any_start)
+    : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  s.file = file;
+  s.index = read_video_index(file);
+  if (!any_start && std::abs(s.index.start_s) >= 1e-4)
+    throw Error(
+        {.what = fmt::format("the video begins at {:.4f} s instead of 0 s", s.index.start_s),
+         .where = file,
+         .fix = "encode it again so that it begins at 0 s",
+         .kind = ErrorKind::file});
+  s.descriptor = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (s.descriptor < 0) throw file_error("open", file, errno);
+  s.open_decoder(decoder_threads);
+}
+
+VideoReader::~VideoReader() = default;
+VideoReader::VideoReader(VideoReader&&) noexcept = default;
+VideoReader& VideoReader::operator=(VideoReader&&) noexcept = default;
+
+int VideoReader::height() const { return state_->index.parameters->height; }
+int VideoReader::width() const { return state_->index.parameters->width; }
+int64_t VideoReader::frames() const { return static_cast<int64_t>(state_->index.shown.size()); }
+double VideoReader::fps() const { return state_->index.fps; }
+const std::string& VideoReader::codec() const { return state_->codec_name; }
+
+namespace {
+
+void require_frame(const Path& file, int64_t number, int64_t frames) {
+  if (number >= 0 && number < frames) return;
+  throw Error({.what = fmt::format("there is no frame {}, the video has {}", number, frames),
+               .where = file,
+               .fix = fmt::format("ask for a frame in [0, {}]", frames - 1)});
+}
+
+}  // namespace
+
+int64_t VideoReader::group_begin(int64_t frame) const {
+  require_frame(state_->file, frame, frames());
+  return state_->index.keys[state_->group_of(frame)];
+}
+
+int64_t VideoReader::group_end(int64_t frame) const {
+  require_frame(state_->file, frame, frames());
+  const auto& keys = state_->index.keys;
+  const auto next = std::upper_bound(keys.begin(), keys.end(), frame);
+  return next == keys.end() ? frames() : *next;
+}
+
+void VideoReader::read(int64_t number, const Delivery& d, std::span<uint8_t> out) {
+  require_frame(state_->file, number, frames());
+  const int64_t cropped_width = int64_t{width()} - d.left - d.right;
+  const int64_t cropped_height = int64_t{height()} - d.top - d.bottom;
+  if (std::min({d.left, d.right, d.top, d.bottom}) < 0 || cropped_width < 1 || cropped_height < 1)
+    throw Error({.what = fmt::format("nothing is left of {} x {} pixels after cutting off left {}, "
+                                     "right {}, top {}, bottom {}",
+                                     width(), height(), d.left, d.right, d.top, d.bottom),
+                 .where = state_->file,
+                 .fix = "cut off less"});
+  const int64_t to_width = d.width > 0 ? d.width : cropped_width;
+  const int64_t to_height = d.height > 0 ? d.height : cropped_height;
+  check(int64_t(out.size()) == 3 * to_width * to_height,
+        "the buffer has {} bytes for {} x {} pixels", out.size(), to_width, to_height);
+  state_->decode(number);
+  state_->convert(number, d, int(to_width), int(to_height), out.data());
+}
+
+Image VideoReader::read(int64_t number) {
+  Image image{height(), width(), std::vector<uint8_t>(size_t(3) * height() * width())};
+  read(number, {}, image.pixels);
+  return image;
+}
+
+}  // namespace argosy::data
