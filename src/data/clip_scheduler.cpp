@@ -368,7 +368,7 @@ void ClipScheduler::decode_group(std::unique_lock<std::mutex>& lock) {
     for (Frame* frame : frames) {
       if (cancelled_) break;
       try {
-        if (!error && !reader.reader) reader = videos_.take(*video, frame->number);
+        if (!error && frame == frames[0]) expect(reader, frames);
         if (!error) decode_frame(reader, *frame);
       } catch (...) {
         error = std::current_exception();
@@ -381,8 +381,26 @@ void ClipScheduler::decode_group(std::unique_lock<std::mutex>& lock) {
     }
     lock.lock();
   }
-  if (reader.reader) videos_.give_back(*video, std::move(reader));
+  if (reader.reader) {
+    counters_.frames_decoded += reader.reader->frames_decoded() - reader.decoded;
+    videos_.give_back(*video, std::move(reader));
+  }
   if (!cancelled_) groups_.erase(key);
+}
+
+// Opens a reader if there is none, and tells it what comes.
+void ClipScheduler::expect(VideoPool::Reader& reader, std::span<Frame* const> frames) {
+  const Video& video = *frames[0]->video;
+  if (!reader.reader) {
+    reader = videos_.take(video, frames[0]->number);
+    reader.decoded = reader.reader->frames_decoded();
+  }
+  std::vector<int64_t> numbers;
+  for (const Frame* frame : frames) numbers.push_back(frame->number);
+  // In sequence, plans made later go on in this group; in other orders they mostly go elsewhere.
+  const size_t group = video.group_of(numbers.back());
+  const int64_t end = group + 1 < video.keys.size() ? video.keys[group + 1] : video.frames;
+  reader.reader->expect(numbers, options_.order == Order::shuffled || numbers.back() == end - 1);
 }
 
 // Into the cache where it has room, else into a buffer of our own.
@@ -422,7 +440,6 @@ std::unique_ptr<uint8_t[]> ClipScheduler::take_buffer(size_t camera) {
 // Tells the samples that wait for a frame that it is there, or never will be.
 void ClipScheduler::settle(Frame& frame) {
   frame.state = frame.error ? FrameState::failed : FrameState::ready;
-  if (!frame.error) ++counters_.frames_decoded;
   bool filling = false;
   for (const SampleRef& sample : frame.waiting) {
     if (frame.error) fail(sample, frame.error);

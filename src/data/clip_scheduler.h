@@ -74,7 +74,7 @@ class ClipScheduler {
     std::unique_ptr<Batch> batch;  ///< set once it is being filled
     std::exception_ptr error;      ///< of the first sample that has one
     int64_t error_sample = -1;
-    bool last = false;             ///< planning broke down here: nothing follows
+    bool last = false;  ///< planning broke down here: nothing follows
     int64_t size() const { return static_cast<int64_t>(rows.size()); }
   };
   /// What a plan needs to know of one frame before it is entered.
@@ -94,6 +94,7 @@ class ClipScheduler {
   void begin_filling();
   void queue_group(Frame& frame);
   void decode_group(std::unique_lock<std::mutex>& lock);
+  void expect(VideoPool::Reader& reader, std::span<Frame* const> frames);
   void decode_frame(VideoPool::Reader& reader, Frame& frame);
   void settle(Frame& frame);
   void fill_sample(std::unique_lock<std::mutex>& lock);

@@ -13,28 +13,28 @@ namespace argosy::data {
 
 /// One named column of a data set, as meta/info.json lists it.
 struct Feature {
-  std::string name;             ///< "action", "observation.images.front"
-  std::string dtype;            ///< "float32", "int64", ..., "string", "image", "video"
-  std::vector<int64_t> shape;   ///< never empty; [H, W, 3] for cameras
+  std::string name;                ///< "action", "observation.images.front"
+  std::string dtype;               ///< "float32", "int64", ..., "string", "image", "video"
+  std::vector<int64_t> shape;      ///< never empty; [H, W, 3] for cameras
   std::vector<std::string> names;  ///< one per element where known, flattened; else empty
   std::vector<std::string> units;  ///< one per element where known; else empty (Argosy's own key)
 
   bool video() const { return dtype == "video"; }
   bool numeric() const { return dtype != "video" && dtype != "image" && dtype != "string"; }
-  int64_t width() const;        ///< numbers per row: the product of shape
+  int64_t width() const;  ///< numbers per row: the product of shape
 };
 
 /// Where an episode's frames of one camera stand in an mp4 file.
 struct VideoSegment {
   Path file;
-  int64_t first_frame = 0;      ///< round(from_timestamp * fps): an integer, never a float sum
+  int64_t first_frame = 0;  ///< round(from_timestamp * fps): an integer, never a float sum
 };
 
 struct Episode {
   int64_t index = 0;
-  int64_t from = 0, to = 0;     ///< rows [from, to) of the whole data set
+  int64_t from = 0, to = 0;  ///< rows [from, to) of the whole data set
   std::vector<std::string> tasks;
-  std::string source;           ///< the recording it came from (Argosy's own column); "" if unknown
+  std::string source;  ///< the recording it came from (Argosy's own column); "" if unknown
   std::map<std::string, VideoSegment> videos;  ///< by camera (feature name)
   int64_t length() const { return to - from; }
 };
@@ -58,10 +58,11 @@ class Dataset {
   const Feature& feature(const std::string& name) const;  ///< throws Error naming the nearest known
   std::vector<std::string> cameras() const;               ///< names of the video features
   std::span<const Episode> episodes() const;
-  std::span<const std::string> tasks() const;             ///< text by task_index
+  std::span<const std::string> tasks() const;  ///< text by task_index
   const Episode& episode_of(int64_t row) const;
 
-  /// The numbers of a numeric feature as float32, row-major [frames, width]; a missing value is NaN.
+  /// The numbers of a numeric feature as float32, row-major [frames, width]; a missing value is
+  /// NaN.
   std::span<const float> column(const std::string& name) const;
   /// The same without rounding, for int64 and float64 features.
   std::span<const double> column_f64(const std::string& name) const;

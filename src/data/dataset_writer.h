@@ -22,7 +22,8 @@ struct VideoOptions {
 struct DatasetOptions {
   int fps = 0;
   std::string robot_type;
-  std::vector<Feature> features;  ///< without timestamp, frame_index, episode_index, index, task_index
+  std::vector<Feature>
+      features;  ///< without timestamp, frame_index, episode_index, index, task_index
   VideoOptions video;
   int64_t data_file_bytes = int64_t{100} << 20;   ///< start a new Parquet file above this
   int64_t video_file_bytes = int64_t{200} << 20;  ///< start a new mp4 above this
@@ -32,8 +33,8 @@ struct DatasetOptions {
 struct EpisodeData {
   int64_t length = 0;
   std::string task, source;
-  std::map<std::string, std::vector<double>> columns;      ///< row-major [length, width], by feature
-  std::map<std::string, std::vector<std::string>> texts;   ///< [length], by string feature
+  std::map<std::string, std::vector<double>> columns;     ///< row-major [length, width], by feature
+  std::map<std::string, std::vector<std::string>> texts;  ///< [length], by string feature
   /// Frame `i` of camera `name`; called once for each, in order. Throwing Error rejects the episode
   /// and leaves the data set as it was before it.
   std::function<Image(const std::string& name, int64_t i)> frame;

@@ -33,9 +33,10 @@ class VideoReader {
   int64_t group_begin(int64_t frame) const;
   int64_t group_end(int64_t frame) const;
 
-  /// How a decoded frame is delivered: crop first (in source pixels), then resize to height x width.
+  /// How a decoded frame is delivered: crop first (in source pixels), then resize to height x
+  /// width.
   struct Delivery {
-    int height = 0, width = 0;               ///< 0: as the (cropped) source
+    int height = 0, width = 0;                     ///< 0: as the (cropped) source
     int top = 0, bottom = 0, left = 0, right = 0;  ///< pixels cut off
   };
 
@@ -44,6 +45,14 @@ class VideoReader {
   /// throws Error: number out of range, a packet that cannot be decoded (file and frame named)
   void read(int64_t number, const Delivery& delivery, std::span<uint8_t> out);
   Image read(int64_t number);
+
+  /// Says which frames are read next, ascending, until expect() is called again. Frames between
+  /// them that no other frame refers to are then not decoded, which changes no pixel. With
+  /// `then_elsewhere` nothing is prepared for the frames after the last one. Empty: any frame.
+  void expect(std::span<const int64_t> numbers, bool then_elsewhere = false);
+
+  /// Frames decoded so far, those on the way from a key frame included.
+  int64_t frames_decoded() const;
 
  private:
   struct State;

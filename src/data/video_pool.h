@@ -33,7 +33,8 @@ class VideoPool {
 
   struct Reader {
     std::unique_ptr<VideoReader> reader;
-    int64_t next = 0;  ///< one after the frame read last
+    int64_t next = 0;     ///< one after the frame read last
+    int64_t decoded = 0;  ///< for the user's own counting
   };
   /// A reader for frame `first` on: one that stands just before it in the same group, else any.
   Reader take(const Video& video, int64_t first);
