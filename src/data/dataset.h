@@ -66,6 +66,8 @@ class Dataset {
   std::span<const float> column(const std::string& name) const;
   /// The same without rounding, for int64 and float64 features.
   std::span<const double> column_f64(const std::string& name) const;
+  /// The texts of a string feature, one per row; read anew at each call.
+  std::vector<std::string> texts(const std::string& name) const;
 
  private:
   struct State;
