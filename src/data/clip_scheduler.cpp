@@ -214,6 +214,7 @@ void ClipScheduler::begin_epoch(int64_t epoch) {
 std::unique_ptr<ClipScheduler::PlannedBatch> ClipScheduler::resolve_batch(
     std::vector<Need>& needs) {
   auto batch = std::make_unique<PlannedBatch>();
+  batch->serial = ++plans_;
   const int64_t left = samples() - plan_position_;
   if (left <= 0 || (!options_.keep_last && left < options_.batch_size)) {
     ++plan_epoch_;
@@ -276,6 +277,12 @@ void ClipScheduler::enter(std::unique_ptr<PlannedBatch> batch, const std::vector
         uint64_t key = 0;
         group_of(frame, key).wanted.push_back(&frame);
       }
+    }
+    if (frame.in_batch) {
+      if (frame.state == FrameState::ready)
+        leave_batch(frame);
+      else
+        frame.must_leave = true;
     }
     ++frame.uses;
     b.frames.push_back(&frame);
@@ -403,16 +410,13 @@ void ClipScheduler::expect(VideoPool::Reader& reader, std::span<Frame* const> fr
   reader.reader->expect(numbers, options_.order == Order::shuffled || numbers.back() == end - 1);
 }
 
-// Into the cache where it has room, else into a buffer of our own.
+// Into the cache where it has room.
 void ClipScheduler::decode_frame(VideoPool::Reader& reader, Frame& frame) {
   const ClipCamera& camera = request_.cameras[frame.camera];
   const auto bytes = static_cast<size_t>(camera.frame_bytes);
   uint8_t* to = cache_.reserve(frame.key, bytes);
   const bool reserved = to;
-  if (!reserved) {
-    frame.own = take_buffer(frame.camera);
-    to = frame.own.get();
-  }
+  if (!reserved) to = place_for(frame);
   try {
     reader.reader->read(frame.number, camera.delivery, {to, bytes});
   } catch (...) {
@@ -427,8 +431,27 @@ void ClipScheduler::decode_frame(VideoPool::Reader& reader, Frame& frame) {
   frame.pixels = to;
 }
 
-std::unique_ptr<uint8_t[]> ClipScheduler::take_buffer(size_t camera) {
+// Where a frame is decoded to: the batch itself if only one shows it, else a buffer of its own.
+uint8_t* ClipScheduler::place_for(Frame& frame) {
   std::lock_guard lock(mutex_);
+  PlannedBatch& batch = *frame.waiting.front().batch;
+  const bool alone = std::all_of(frame.waiting.begin(), frame.waiting.end(),
+                                 [&](const SampleRef& sample) { return sample.batch == &batch; });
+  if (alone && batch.batch && !augmenter_.active()) {
+    const SampleRef& sample = frame.waiting.front();
+    const int64_t per_sample = request_.frames_per_sample();
+    const auto first = batch.frames.begin() + sample.index * per_sample;
+    frame.in_batch = true;
+    uint8_t* home = pixels_at(sample, std::find(first, first + per_sample, &frame) - first);
+    frame.home = home;
+    frame.home_batch = batch.serial;
+    return home;
+  }
+  frame.own = take_buffer(frame.camera);
+  return frame.own.get();
+}
+
+std::unique_ptr<uint8_t[]> ClipScheduler::take_buffer(size_t camera) {
   auto& unused = buffers_[camera];
   if (unused.empty())
     return std::make_unique_for_overwrite<uint8_t[]>(request_.cameras[camera].frame_bytes);
@@ -437,9 +460,31 @@ std::unique_ptr<uint8_t[]> ClipScheduler::take_buffer(size_t camera) {
   return buffer;
 }
 
+// Another batch shows the frame too, and may be filled after the one that holds it was delivered.
+void ClipScheduler::leave_batch(Frame& frame) {
+  frame.own = take_buffer(frame.camera);
+  std::memcpy(frame.own.get(), frame.pixels, request_.cameras[frame.camera].frame_bytes);
+  frame.pixels = frame.own.get();
+  frame.in_batch = frame.must_leave = false;
+}
+
+// Where a sample's frame `frame` (camera by camera, time by time) stands in its batch.
+uint8_t* ClipScheduler::pixels_at(const SampleRef& sample, int64_t frame) const {
+  for (size_t c = 0; c < request_.cameras.size(); ++c) {
+    ImageBatch& images = sample.batch->batch->cameras[c];
+    if (frame < images.times)
+      return images.pixels.data() +
+             (sample.index * images.times + frame) * request_.cameras[c].frame_bytes;
+    frame -= images.times;
+  }
+  check(false, "a sample has no frame {} more", frame);
+  return nullptr;
+}
+
 // Tells the samples that wait for a frame that it is there, or never will be.
 void ClipScheduler::settle(Frame& frame) {
   frame.state = frame.error ? FrameState::failed : FrameState::ready;
+  if (frame.must_leave && !frame.error) leave_batch(frame);
   bool filling = false;
   for (const SampleRef& sample : frame.waiting) {
     if (frame.error) fail(sample, frame.error);
@@ -504,7 +549,7 @@ void ClipScheduler::copy_sample(const SampleRef& sample) {
     changes = draw_changes(options_.augmentation, options_.seed, planned.epoch, row);
 
   thread_local std::vector<uint8_t> scratch;
-  Frame* const* frame = &planned.frames[i * request_.frames_per_sample()];
+  Frame* const* frame = planned.frames.data() + i * request_.frames_per_sample();
   for (size_t c = 0; c < request_.cameras.size(); ++c) {
     const ClipCamera& camera = request_.cameras[c];
     ImageBatch& images = batch.cameras[c];
@@ -519,9 +564,10 @@ void ClipScheduler::copy_sample(const SampleRef& sample) {
                                            static_cast<size_t>(camera.frame_bytes)});
         check(from, "row {} of {} left the cache", row, camera.name);
       }
+      const bool at_home = to == (*frame)->home && planned.serial == (*frame)->home_batch;
       if (augmenter_.active())
         augmenter_.apply(changes, images.height, images.width, from, to);
-      else if (from != to)
+      else if (to != from && !at_home)
         std::memcpy(to, from, camera.frame_bytes);
     }
   }

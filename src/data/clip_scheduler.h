@@ -53,10 +53,14 @@ class ClipScheduler {
     const Video* video = nullptr;
     int64_t number = 0;  ///< in the video
     FrameState state = FrameState::wanted;
-    const uint8_t* pixels = nullptr;  ///< when ready
-    std::unique_ptr<uint8_t[]> own;   ///< holds the pixels, unless the cache does
-    int64_t uses = 0;                 ///< by samples planned and not filled yet
-    std::vector<SampleRef> waiting;   ///< samples to tell when it is ready, one for each use
+    std::atomic<const uint8_t*> pixels = nullptr;  ///< when ready
+    std::unique_ptr<uint8_t[]> own;  ///< holds the pixels, unless the cache or a batch does
+    const uint8_t* home = nullptr;   ///< where it was decoded to right in a batch, and in which
+    uint64_t home_batch = 0;
+    bool in_batch = false;           ///< pixels are at home
+    bool must_leave = false;         ///< while it is, another batch came to show it too
+    int64_t uses = 0;                ///< by samples planned and not filled yet
+    std::vector<SampleRef> waiting;  ///< samples to tell when it is ready, one for each use
     std::exception_ptr error;
   };
   /// A group of pictures of one camera, while it has frames to be decoded.
@@ -65,6 +69,7 @@ class ClipScheduler {
     bool queued = false, decoding = false;
   };
   struct PlannedBatch {
+    uint64_t serial = 0;  ///< 1, 2, ... in order of planning
     int64_t epoch = 0, position = 0;
     std::vector<int64_t> rows;
     std::vector<const Episode*> episodes;
@@ -102,7 +107,10 @@ class ClipScheduler {
   void release(Frame& frame);
   void fail(const SampleRef& sample, const std::exception_ptr& error);
   void finish(PlannedBatch& batch);
+  uint8_t* place_for(Frame& frame);
   std::unique_ptr<uint8_t[]> take_buffer(size_t camera);
+  void leave_batch(Frame& frame);
+  uint8_t* pixels_at(const SampleRef& sample, int64_t frame) const;
   void forget_everything(std::unique_lock<std::mutex>& lock);
   Group& group_of(const Frame& frame, uint64_t& key);
 
@@ -119,6 +127,7 @@ class ClipScheduler {
   // All below is guarded by mutex_, except that the thread which plans owns what planning_ says.
   int64_t plan_epoch_ = 0, plan_position_ = 0;  ///< owned by the planning thread
   std::optional<SampleOrder> order_;            ///< of plan_epoch_; owned by the planning thread
+  uint64_t plans_ = 0;
   int64_t order_epoch_ = -1;
   bool planning_ = false;
   int64_t ahead_samples_ = 0;  ///< how far plans reach beyond batches being filled
