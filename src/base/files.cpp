@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <system_error>
 
 #include "base/error.h"
@@ -50,14 +51,15 @@ pid_t partial_owner(const std::string& file, const std::string& prefix) {
 
 std::string read_file(const Path& path, size_t limit_bytes) {
   const Descriptor file(path, O_RDONLY, "open");
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.number(), &info) != 0) throw file_error("read", path, errno);
   if (S_ISDIR(info.st_mode)) throw file_error("read", path, EISDIR);
   if (info.st_size > 0 && static_cast<size_t>(info.st_size) > limit_bytes)
-    throw Error({.what = fmt::format("the file has {} bytes, the limit is {}", info.st_size, limit_bytes),
-                 .where = path,
-                 .fix = "check that this is the file you meant",
-                 .kind = ErrorKind::file});
+    throw Error(
+        {.what = fmt::format("the file has {} bytes, the limit is {}", info.st_size, limit_bytes),
+         .where = path,
+         .fix = "check that this is the file you meant",
+         .kind = ErrorKind::file});
   std::string bytes(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
   while (done < bytes.size()) {
@@ -141,7 +143,50 @@ void PartialFolder::commit() {
   sync_path(destination_.parent_path());
 }
 
-FileLock::FileLock(const Path& path, std::string_view does) {
+namespace {
+
+Path replaced_path(const Path& destination) {
+  return destination.parent_path() / ("." + destination.filename().string() + ".replaced");
+}
+
+}  // namespace
+
+void PartialFolder::replace() {
+  sync_tree(path_);
+  std::error_code ignored;
+  if (renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) != 0) {
+    if (errno != EINVAL && errno != ENOSYS) throw file_error("replace", destination_, errno);
+    const Path old = replaced_path(destination_);
+    fs::remove_all(old, ignored);
+    if (rename(destination_.c_str(), old.c_str()) != 0)
+      throw file_error("replace", destination_, errno);
+    if (rename(path_.c_str(), destination_.c_str()) != 0) {
+      const int why = errno;
+      recover(destination_);
+      throw file_error("replace", destination_, why);
+    }
+    sync_path(destination_.parent_path());
+    fs::remove_all(old, ignored);
+  } else {
+    sync_path(destination_.parent_path());
+    fs::remove_all(path_, ignored);
+  }
+  committed_ = true;
+}
+
+void PartialFolder::recover(const Path& destination) {
+  const Path whole = fs::absolute(destination).lexically_normal();
+  const Path to = whole.has_filename() ? whole : whole.parent_path();
+  std::error_code ignored;
+  const Path old = replaced_path(to);
+  if (!fs::exists(old, ignored)) return;
+  if (fs::exists(to, ignored))
+    fs::remove_all(old, ignored);
+  else if (rename(old.c_str(), to.c_str()) != 0)
+    throw file_error("restore", to, errno);
+}
+
+FileLock::FileLock(const Path& path, std::string_view does, const Path& what) {
   descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor_ < 0) throw file_error("open", path, errno);
   if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
@@ -149,7 +194,9 @@ FileLock::FileLock(const Path& path, std::string_view does) {
     close(descriptor_);
     if (why != EWOULDBLOCK) throw file_error("lock", path, why);
     throw Error({.what = fmt::format("it {} by another process", does),
-                 .where = path.has_parent_path() ? path.parent_path() : path,
+                 .where = !what.empty()            ? what
+                          : path.has_parent_path() ? path.parent_path()
+                                                   : path,
                  .fix = "wait for it to end, or choose another place",
                  .kind = ErrorKind::file});
   }
@@ -161,7 +208,7 @@ FileLock::~FileLock() {
 
 MappedFile::MappedFile(const Path& path) {
   const Descriptor file(path, O_RDONLY, "open");
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.number(), &info) != 0) throw file_error("read", path, errno);
   if (S_ISDIR(info.st_mode)) throw file_error("read", path, EISDIR);
   size_ = static_cast<size_t>(info.st_size);

@@ -35,6 +35,12 @@ class PartialFolder {
   const Path& path() const { return path_; }
   /// Syncs and renames. The destination must not exist (or must be an empty folder).
   void commit();
+  /// Syncs and takes the place of the destination in one step; what stood there is removed after.
+  /// Where the file system cannot exchange two folders, a kill between two renames leaves the old
+  /// one as ".NAME.replaced"; recover() puts it back.
+  void replace();
+  /// Undoes a replace() that was killed between its renames.
+  static void recover(const Path& destination);
 
  private:
   Path destination_, path_;
@@ -42,10 +48,11 @@ class PartialFolder {
 };
 
 /// An exclusive lock on `path` (created if absent) that ends with the process, however it ends.
-/// Throws Error when another process holds it, saying that it `does` ("is being written to").
+/// Throws Error when another process holds it, saying that `what` (the lock's folder if empty)
+/// `does` ("is being written to").
 class FileLock {
  public:
-  FileLock(const Path& path, std::string_view does);
+  FileLock(const Path& path, std::string_view does, const Path& what = {});
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
