@@ -27,8 +27,8 @@ std::vector<int64_t> rows_of(std::span<const double> deltas_s, int fps, const st
       throw Error({.what = fmt::format("{} s is no multiple of 1/{} s, the time between two frames",
                                        delta_s, fps),
                    .where = where,
-                   .fix = fmt::format("use {:.6f} or {:.6f}", std::floor(exact) / fps,
-                                      std::ceil(exact) / fps)});
+                   .fix = fmt::format("use {:.6f} or {:.6f}", std::floor(exact) / fps + 0.0,
+                                      std::ceil(exact) / fps + 0.0)});
     rows.push_back(static_cast<int64_t>(whole));
   }
   return rows;

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "data/video.h"
 #include "sample.h"
 #include "shared.h"
 
@@ -226,7 +227,6 @@ TEST_CASE("loader: in sequential and windowed order every frame is decoded once 
       run_epochs(loader, 3);
       INFO("order ", static_cast<int>(order), ", threads ", threads);
       // two cameras, three epochs, and what was decoded ahead for the fourth
-      CHECK(loader.counters().frames_decoded >= 3 * 2 * kRows * 95 / 100);
       CHECK(loader.counters().frames_decoded <= 4 * 2 * kRows);
       CHECK(loader.counters().frames_delivered == 3 * 5 * kRows);
     }
@@ -234,12 +234,13 @@ TEST_CASE("loader: in sequential and windowed order every frame is decoded once 
   Loader loader(small_set(), [] {
     LoaderOptions options = front_only(Order::sequential);
     options.prefetch = 0;
-    options.ahead_bytes = 0;  // then a group is decoded in several goes, each from where it stood
+    options.ahead_bytes = 12 * 64 * 96 * 3;  // less than a group, which is decoded in several goes
     options.batch_size = 1;
     return options;
   }());
   for (int i = 0; i < 47; ++i) loader.next();
-  CHECK(loader.counters().frames_decoded <= 50);
+  CHECK(loader.counters().frames_decoded >= 47);
+  CHECK(loader.counters().frames_decoded <= 47 + 15);
 }
 
 TEST_CASE("loader: in random order clips that overlap share one decoding") {
@@ -274,13 +275,14 @@ TEST_CASE("loader: a cached set is decoded in the first epoch only") {
     options.keep_last = true;
     options.cache_bytes = int64_t{64} << 20;
     options.threads = 2;
+    options.ahead_bytes = order == Order::windowed ? 1 << 20 : 0;
     Loader loader(small_set(), options);
     run_epochs(loader, 1);
-    for (int i = 0; i < 3; ++i) loader.next();  // what was in flight at the end of the epoch
     const LoaderCounters first = loader.counters();
+    CHECK(first.frames_decoded >= 2 * kRows);
     run_epochs(loader, 2);
     CHECK(loader.counters().frames_decoded == first.frames_decoded);
-    CHECK(loader.counters().cache_hits > first.cache_hits);
+    CHECK(loader.counters().cache_hits > 5 * kRows);
   }
 }
 
