@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -301,11 +302,10 @@ void ClipScheduler::begin_filling() {
     planned_samples_ -= planned.size();
     planned.batch = std::move(free_batches_.back());
     free_batches_.pop_back();
-    if (planned.error) {
-      planned.unfilled = 0;
+    if (planned.unfilled == 0) {  // its plan failed, so there is nothing to fill
       delivered_.notify_all();
+      continue;
     }
-    if (planned.unfilled == 0) continue;
     Batch& batch = *planned.batch;
     batch.size = planned.size();
     batch.epoch = planned.epoch;
@@ -382,16 +382,17 @@ void ClipScheduler::decode_group(std::unique_lock<std::mutex>& lock) {
         reader.reader.reset();
       }
       lock.lock();
+      if (reader.reader) {
+        const int64_t decoded = reader.reader->frames_decoded();
+        counters_.frames_decoded += decoded - std::exchange(reader.decoded, decoded);
+      }
       frame->error = error;
       settle(*frame);
       lock.unlock();
     }
     lock.lock();
   }
-  if (reader.reader) {
-    counters_.frames_decoded += reader.reader->frames_decoded() - reader.decoded;
-    videos_.give_back(*video, std::move(reader));
-  }
+  if (reader.reader) videos_.give_back(*video, std::move(reader));
   if (!cancelled_) groups_.erase(key);
 }
 

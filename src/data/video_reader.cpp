@@ -121,7 +121,7 @@ struct VideoReader::State {
 
   /// Is a frame unwanted, so that it is decoded only if others refer to it?
   bool can_pass_by(const PacketPlace& place) const {
-    if (expected.empty() || place.key) return false;
+    if (place.key) return false;
     if (place.number > expected.back()) return then_elsewhere;
     return !expects(place.number);
   }
@@ -130,7 +130,7 @@ struct VideoReader::State {
     const auto count = static_cast<int64_t>(index.packets.size());
     // Frames come out late where they are shown in another order than decoded; draining the decoder
     // gets the last one out without decoding those behind it, but ends the run.
-    if (then_elsewhere && next_packet > last_expected_packet) drained = true;
+    if (then_elsewhere && expects(number) && next_packet > last_expected_packet) drained = true;
     if (next_packet >= count || drained) {
       avcodec_send_packet(decoder.get(), nullptr);
       return;
@@ -149,7 +149,7 @@ struct VideoReader::State {
     packet->pts = place.pts;
     packet->dts = AV_NOPTS_VALUE;
     packet->flags = (place.key ? AV_PKT_FLAG_KEY : 0) | (place.shown ? 0 : AV_PKT_FLAG_DISCARD);
-    const bool unwanted = can_pass_by(place);
+    const bool unwanted = expects(number) && can_pass_by(place);
     decoder->skip_frame = unwanted ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
     if (place.key) std::erase_if(passed_by, [&](int64_t number) { return number < first_number; });
     if (unwanted)
