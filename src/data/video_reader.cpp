@@ -343,6 +343,11 @@ void VideoReader::expect(std::span<const int64_t> numbers, bool then_elsewhere) 
 
 int64_t VideoReader::frames_decoded() const { return state_->decoded; }
 
+void VideoReader::decode(int64_t number) {
+  require_frame(state_->file, number, frames());
+  state_->decode(number);
+}
+
 Image VideoReader::read(int64_t number) {
   Image image{height(), width(), std::vector<uint8_t>(size_t(3) * height() * width())};
   read(number, {}, image.pixels);
