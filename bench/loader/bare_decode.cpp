@@ -1,5 +1,6 @@
 #include "bare_decode.h"
 
+#include <cstring>
 #include <vector>
 
 #include "base/check.h"
@@ -10,7 +11,7 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
-int64_t bare_decode(const std::string& file, bool to_rgb) {
+int64_t bare_decode(const std::string& file, Bare what) {
   using argosy::check;
   AVFormatContext* input = nullptr;
   check(avformat_open_input(&input, file.c_str(), nullptr, nullptr) >= 0, "{} cannot be opened",
@@ -29,6 +30,9 @@ int64_t bare_decode(const std::string& file, bool to_rgb) {
       sws_getContext(width, height, static_cast<AVPixelFormat>(parameters->format), width, height,
                      AV_PIX_FMT_RGB24, SWS_BILINEAR, nullptr, nullptr, nullptr);
   std::vector<uint8_t> rgb(size_t{3} * width * height);
+  const size_t places = what == Bare::copies ? 3 * 16 * 4 : 0;  // three batches in turn
+  std::vector<uint8_t> batches(places * rgb.size());
+  size_t place = 0;
   uint8_t* to[] = {rgb.data()};
   const int stride[] = {3 * width};
   AVPacket* packet = av_packet_alloc();
@@ -44,7 +48,11 @@ int64_t bare_decode(const std::string& file, bool to_rgb) {
     av_packet_unref(packet);
     while (avcodec_receive_frame(decoder, frame) >= 0) {
       ++frames;
-      if (to_rgb) sws_scale(scaler, frame->data, frame->linesize, 0, height, to, stride);
+      if (what == Bare::decode) continue;
+      sws_scale(scaler, frame->data, frame->linesize, 0, height, to, stride);
+      if (what == Bare::rgb) continue;
+      for (size_t copy = 0; copy < 4; ++copy, place = (place + 1) % places)
+        std::memcpy(&batches[place * rgb.size()], rgb.data(), rgb.size());
     }
   }
   av_frame_free(&frame);

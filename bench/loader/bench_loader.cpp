@@ -1,6 +1,8 @@
 // Samples per second and per CPU-second of the loader: one JSON line.
-//   bench_loader DATASET [--order shuffled|windowed|sequential|bare|bare_rgb] [--samples N]
-//                [--threads N] [--batch N] [--cache BYTES] [--window GROUPS] [--warm EPOCHS]
+//   bench_loader DATASET [--order shuffled|windowed|sequential] [--samples N] [--threads N]
+//                [--batch N] [--clip FRAMES] [--cache BYTES] [--ahead BYTES] [--window GROUPS]
+//                [--prefetch N] [--warm EPOCHS]
+//   bench_loader DATASET --order bare|bare_rgb|bare_copies [--repeat N]     FFmpeg alone: the bound
 // Clips are as in bench/peers/lerobot_loader.py: 4 frames at -0.3, -0.2, -0.1 and 0 s, stored size.
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -56,12 +58,18 @@ int run(const std::string& folder, std::map<std::string, std::string> given) {
     const double wall = wall_s(), cpu = cpu_s();
     int64_t frames = 0;
     for (int64_t i = 0; i < number("--repeat", 2); ++i)
-      frames += bare_decode(file, mode == "bare_rgb");
+
+      frames += bare_decode(file, mode == "bare"       ? Bare::decode
+                                  : mode == "bare_rgb" ? Bare::rgb
+                                                       : Bare::copies);
     report(mode, frames, frames, wall_s() - wall, cpu_s() - cpu, "");
     return 0;
   }
   data::LoaderOptions options;
   options.cameras = {{.camera = camera, .deltas_s = {-0.3, -0.2, -0.1, 0.0}}};
+  const int64_t clip = number("--clip", 4);
+  auto& deltas_s = options.cameras[0].deltas_s;
+  if (clip < 4) deltas_s.erase(deltas_s.begin(), deltas_s.end() - std::max<int64_t>(1, clip));
   options.columns = {{.column = "observation.state"}, {.column = "action"}};
   options.batch_size = number("--batch", 16);
   options.threads = static_cast<int>(number("--threads", 1));
@@ -79,7 +87,8 @@ int run(const std::string& folder, std::map<std::string, std::string> given) {
   int64_t samples = 0;
   while (samples < number("--samples", 2304)) samples += loader.next().size;
   const data::LoaderCounters after = loader.counters();
-  report(mode, samples, 4 * samples, wall_s() - wall, cpu_s() - cpu,
+  report(mode, samples, after.frames_delivered - before.frames_delivered, wall_s() - wall,
+         cpu_s() - cpu,
          fmt::format(", \"threads\": {}, \"decoded_per_sample\": {:.2f}", options.threads,
                      static_cast<double>(after.frames_decoded - before.frames_decoded) /
                          static_cast<double>(samples)));
