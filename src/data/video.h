@@ -48,6 +48,14 @@ class VideoReader {
   /// Decodes frame `number` and delivers nothing: to know that it can be read.
   void decode(int64_t number);
 
+  /// Says which frames are read next, ascending, until expect() is called again. Frames between
+  /// them that no other frame refers to are then not decoded, which changes no pixel. With
+  /// `then_elsewhere` nothing is prepared for the frames after the last one. Empty: any frame.
+  void expect(std::span<const int64_t> numbers, bool then_elsewhere = false);
+
+  /// Frames decoded so far, those on the way from a key frame included.
+  int64_t frames_decoded() const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -48,7 +48,14 @@ struct VideoReader::State {
   int64_t next_packet = 0;   ///< the one to feed next
   int64_t last_number = -1;  ///< of the frame held in `frame`; -1: none
   int64_t first_number = 0;  ///< the first one that the decoder can still deliver
-  bool dirty = false;  ///< an exception came in the middle: where the decoder stands is unknown
+  bool dirty = false;    ///< an exception came in the middle: where the decoder stands is unknown
+  bool drained = false;  ///< takes no packet until it is flushed, as the last expected one was fed
+
+  std::vector<int64_t> expected;  ///< see expect()
+  bool then_elsewhere = false;
+  int64_t last_expected_packet = 0;
+  std::vector<int64_t> passed_by;  ///< since the last flush: fed, but decoded only if referred to
+  int64_t decoded = 0;
 
   ~State() {
     if (descriptor >= 0) close(descriptor);
@@ -98,15 +105,33 @@ struct VideoReader::State {
   void approach(int64_t number) {
     const size_t group = group_of(number);
     const int64_t entry = index.key_packets[group];
-    if (!dirty && number >= first_number && entry <= next_packet + kSkipPackets) return;
+    const bool passed = std::find(passed_by.begin(), passed_by.end(), number) != passed_by.end();
+    const bool lost = passed || (drained && !expects(number));
+    if (!dirty && !lost && number >= first_number && entry <= next_packet + kSkipPackets) return;
     avcodec_flush_buffers(decoder.get());
+    passed_by.clear();
+    drained = false;
     next_packet = entry;
     first_number = index.keys[group];
   }
 
+  bool expects(int64_t number) const {
+    return std::binary_search(expected.begin(), expected.end(), number);
+  }
+
+  /// Is a frame unwanted, so that it is decoded only if others refer to it?
+  bool can_pass_by(const PacketPlace& place) const {
+    if (place.key) return false;
+    if (place.number > expected.back()) return then_elsewhere;
+    return !expects(place.number);
+  }
+
   void feed(int64_t number) {
     const auto count = static_cast<int64_t>(index.packets.size());
-    if (next_packet >= count) {
+    // Frames come out late where they are shown in another order than decoded; draining the decoder
+    // gets the last one out without decoding those behind it, but ends the run.
+    if (then_elsewhere && expects(number) && next_packet > last_expected_packet) drained = true;
+    if (next_packet >= count || drained) {
       avcodec_send_packet(decoder.get(), nullptr);
       return;
     }
@@ -124,6 +149,13 @@ struct VideoReader::State {
     packet->pts = place.pts;
     packet->dts = AV_NOPTS_VALUE;
     packet->flags = (place.key ? AV_PKT_FLAG_KEY : 0) | (place.shown ? 0 : AV_PKT_FLAG_DISCARD);
+    const bool unwanted = expects(number) && can_pass_by(place);
+    decoder->skip_frame = unwanted ? AVDISCARD_NONREF : AVDISCARD_DEFAULT;
+    if (place.key) std::erase_if(passed_by, [&](int64_t number) { return number < first_number; });
+    if (unwanted)
+      passed_by.push_back(place.number);
+    else
+      ++decoded;
     const int code = avcodec_send_packet(decoder.get(), packet.get());
     if (code < 0 && code != AVERROR(EAGAIN)) fail(number, ffmpeg_text(code));
     check(code != AVERROR(EAGAIN), "a decoder without output takes input");
@@ -158,6 +190,7 @@ struct VideoReader::State {
         fail(number, "the decoder delivers fewer frames than the file lists");
       if (code < 0) fail(number, ffmpeg_text(code));
       const int64_t got = number_at(frame->pts);
+      if (std::find(passed_by.begin(), passed_by.end(), got) != passed_by.end()) ++decoded;
       if (got == kCutOff || got < first_number) continue;
       if (got > number) fail(number, "the decoder left it out");
       if ((frame->flags & AV_FRAME_FLAG_CORRUPT) || frame->decode_error_flags)
@@ -295,6 +328,20 @@ void VideoReader::read(int64_t number, const Delivery& d, std::span<uint8_t> out
   state_->decode(number);
   state_->convert(number, d, int(to_width), int(to_height), out.data());
 }
+
+void VideoReader::expect(std::span<const int64_t> numbers, bool then_elsewhere) {
+  State& s = *state_;
+  for (const int64_t number : numbers) require_frame(s.file, number, frames());
+  s.expected.assign(numbers.begin(), numbers.end());
+  check(std::is_sorted(numbers.begin(), numbers.end()), "expected frames are not ascending");
+  s.then_elsewhere = then_elsewhere && !numbers.empty();
+  s.dirty |= s.drained;
+  s.last_expected_packet = 0;
+  for (const int64_t number : numbers)
+    s.last_expected_packet = std::max(s.last_expected_packet, s.index.shown[number]);
+}
+
+int64_t VideoReader::frames_decoded() const { return state_->decoded; }
 
 void VideoReader::decode(int64_t number) {
   require_frame(state_->file, number, frames());
