@@ -181,6 +181,9 @@ TEST_CASE("ingest: a recording that is there already is refused, skipped or adde
   const IngestSummary skipped = ingest(Paths{a, b}, to, {.known = Known::skip});
   CHECK(skipped.added_episodes == 1);
   CHECK(contains(skipped.recordings[0].left_out, "in the data set already"));
+  const IngestSummary nothing = ingest(Paths{a, b}, to, {.known = Known::skip});
+  CHECK(nothing.added_episodes == 0);
+  CHECK(nothing.frames == 12);
   CHECK(ingest(Paths{a}, to, {.known = Known::again}).episodes == 3);
 }
 
