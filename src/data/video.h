@@ -45,6 +45,8 @@ class VideoReader {
   /// throws Error: number out of range, a packet that cannot be decoded (file and frame named)
   void read(int64_t number, const Delivery& delivery, std::span<uint8_t> out);
   Image read(int64_t number);
+  /// Decodes frame `number` and delivers nothing: to know that it can be read.
+  void decode(int64_t number);
 
  private:
   struct State;

@@ -17,6 +17,7 @@ namespace {
 
 /// Feeding so many packets in vain costs less than flushing the decoder and starting anew.
 constexpr int64_t kSkipPackets = 4;
+constexpr int kStrict = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
 constexpr int64_t kCutOff = -1;  // the number of a frame that the edit list hides
 
 /// What swscale's contexts depend on.
@@ -48,6 +49,8 @@ struct VideoReader::State {
   int64_t next_packet = 0;   ///< the one to feed next
   int64_t last_number = -1;  ///< of the frame held in `frame`; -1: none
   int64_t first_number = 0;  ///< the first one that the decoder can still deliver
+  int64_t entry_number = 0;  ///< the key frame that decoding began with
+  bool entering = false;     ///< frames that need the group before may be in the decoder
   bool dirty = false;  ///< an exception came in the middle: where the decoder stands is unknown
 
   ~State() {
@@ -62,6 +65,12 @@ struct VideoReader::State {
                  .kind = ErrorKind::file});
   }
 
+  /// H.264 that begins at a recovery point may tell the decoder to forget frames it never saw. That
+  /// is no damage, so there it must not stop; damaged frames are told by their flags.
+  int strictness() const {
+    return index.parameters->codec_id == AV_CODEC_ID_H264 ? kStrict : kStrict | AV_EF_EXPLODE;
+  }
+
   void open_decoder(int threads) {
     const AVCodec* codec = find_decoder(index.parameters->codec_id);
     codec_name = avcodec_get_name(index.parameters->codec_id);
@@ -74,9 +83,9 @@ struct VideoReader::State {
     avcodec_parameters_to_context(decoder.get(), index.parameters.get());
     decoder->thread_count = std::max(1, threads);
     decoder->max_pixels = kMaxPixels;
-    // A damaged frame shall be an error and not a guess.
-    decoder->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
-    decoder->error_concealment = 0;
+    // A damaged frame shall be an error and not a guess: decode() looks at the flags. Concealment
+    // stays on, because without it H.264 frames of several slices count as damaged.
+decoder->err_recognition = kStrict;
     // dav1d would otherwise hold frames back; AV1's own order of presentation is not touched.
     if (index.parameters->codec_id == AV_CODEC_ID_AV1 && threads <= 1)
       decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;
@@ -101,7 +110,8 @@ struct VideoReader::State {
     if (!dirty && number >= first_number && entry <= next_packet + kSkipPackets) return;
     avcodec_flush_buffers(decoder.get());
     next_packet = entry;
-    first_number = index.keys[group];
+    first_number = entry_number = index.keys[group];
+    entering = false;
   }
 
   void feed(int64_t number) {
@@ -111,6 +121,11 @@ struct VideoReader::State {
       return;
     }
     const PacketPlace& place = index.packets[next_packet];
+    // Shown before the key frame where decoding began, so it may need the group before, which was
+    // not decoded: whatever becomes of it is not asked for.
+    const bool leading = place.shown && place.number < entry_number;
+    entering |= leading;
+    decoder->err_recognition = leading ? 0 : strictness();
     av_packet_unref(packet.get());
     if (av_new_packet(packet.get(), place.size) < 0) throw std::bad_alloc();
     for (int done = 0; done < place.size;) {
@@ -125,7 +140,7 @@ struct VideoReader::State {
     packet->dts = AV_NOPTS_VALUE;
     packet->flags = (place.key ? AV_PKT_FLAG_KEY : 0) | (place.shown ? 0 : AV_PKT_FLAG_DISCARD);
     const int code = avcodec_send_packet(decoder.get(), packet.get());
-    if (code < 0 && code != AVERROR(EAGAIN)) fail(number, ffmpeg_text(code));
+    if (code < 0 && code != AVERROR(EAGAIN) && !entering) fail(number, ffmpeg_text(code));
     check(code != AVERROR(EAGAIN), "a decoder without output takes input");
     ++next_packet;
   }
@@ -156,6 +171,7 @@ struct VideoReader::State {
       }
       if (code == AVERROR_EOF)
         fail(number, "the decoder delivers fewer frames than the file lists");
+      if (code < 0 && entering) continue;
       if (code < 0) fail(number, ffmpeg_text(code));
       const int64_t got = number_at(frame->pts);
       if (got == kCutOff || got < first_number) continue;
@@ -163,6 +179,7 @@ struct VideoReader::State {
       if ((frame->flags & AV_FRAME_FLAG_CORRUPT) || frame->decode_error_flags)
         fail(got, "its data are damaged");
       first_number = got + 1;
+      entering = entering && got <= entry_number;
       if (got == number) break;
     }
     if (frame->width != index.parameters->width || frame->height != index.parameters->height)
@@ -294,6 +311,11 @@ void VideoReader::read(int64_t number, const Delivery& d, std::span<uint8_t> out
         "the buffer has {} bytes for {} x {} pixels", out.size(), to_width, to_height);
   state_->decode(number);
   state_->convert(number, d, int(to_width), int(to_height), out.data());
+}
+
+void VideoReader::decode(int64_t number) {
+  require_frame(state_->file, number, frames());
+  state_->decode(number);
 }
 
 Image VideoReader::read(int64_t number) {

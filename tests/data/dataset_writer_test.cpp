@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -295,9 +296,13 @@ TEST_CASE("writer: killed at any moment, the data set is the old or the new one"
   options.features.erase(options.features.begin() + 4, options.features.end() - 2);
   write_sample(folder, {3}, options);
   Random random(3);
-  int64_t frames = 3;
+  int64_t frames = 4;
   int grown = 0;
-  for (int round = 0; round < 60; ++round) {
+  const auto start = std::chrono::steady_clock::now();
+  write_sample(folder, {1}, options);
+  const auto whole = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - start);
+  for (int round = 0; round < 50; ++round) {
     const pid_t child = fork();
     if (child == 0) {
       try {
@@ -307,7 +312,7 @@ TEST_CASE("writer: killed at any moment, the data set is the old or the new one"
       }
       _exit(0);
     }
-    usleep(useconds_t(random.below(150000)));
+    usleep(useconds_t(random.below(uint64_t(whole.count()) * 2)));
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     const Dataset set = Dataset::open(folder);
@@ -315,7 +320,7 @@ TEST_CASE("writer: killed at any moment, the data set is the old or the new one"
     grown += set.frames() != frames;
     frames = set.frames();
   }
-  MESSAGE(grown, " of 60 killed writers had finished");
+  MESSAGE(grown, " of 50 killed writers had finished");
   write_sample(folder, {1}, options);
   CHECK(Dataset::open(folder).frames() == frames + 1);
   CHECK(names_in(temporary.path()) == std::vector<std::string>{"set"});
