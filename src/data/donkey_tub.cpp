@@ -186,12 +186,7 @@ class DonkeyTub : public Recording {
     const auto& inputs = table_.inputs;
     for (size_t i = 0; i < inputs.size(); ++i)
       if (inputs[i].kind == TubKind::image)
-        add_feature({camera_name(inputs[i].name),
-                     "video",
-                     camera_shape(inputs[i]),
-                     {"height", "width", "channels"},
-                     {}},
-                    {i});
+        add_feature({camera_name(inputs[i].name), "video", camera_shape(inputs[i]), {}, {}}, {i});
     for (const char* name : {"observation.state", "action", "pilot"}) add_numbers(name);
     add_feature({"recorded_at_ms", "int64", {1}, {}, {"ms"}}, {});
     add_feature({"source_record", "int64", {1}, {}, {}}, {});

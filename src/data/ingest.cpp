@@ -154,10 +154,12 @@ class Job {
       open_existing();
       refuse_or_skip_known();
       settle_features();
-      require_some();
-      settle_fps();
-      require_some();
-      write();
+      if (!nothing_new()) {
+        require_some();
+        settle_fps();
+        require_some();
+        write();
+      }
     } catch (const Interrupted&) {
       summary_.interrupted = true;
       summary_.added_episodes = summary_.added_frames = 0;
@@ -230,7 +232,19 @@ class Job {
                      .where = item.source.path,
                      .fix = "leave it out, or give --known skip or --known again"});
       item.report.left_out = what;  // as asked: not a fault, so not one for --strict
+      ++skipped_as_known_;
     }
+  }
+
+  /// All that could be added is there already, and the user said that this is well.
+  bool nothing_new() {
+    if (!existing_ || skipped_as_known_ == 0) return false;
+    for (const Item& item : items_)
+      if (item.taken()) return false;
+    summary_.fps = existing_->fps();
+    summary_.episodes = static_cast<int64_t>(existing_->episodes().size());
+    summary_.frames = existing_->frames();
+    return true;
   }
 
   /// The data set's features; of a new one, those which most rows have.
@@ -423,7 +437,7 @@ class Job {
   std::vector<Item> items_;
   std::unique_ptr<Dataset> existing_;
   std::vector<Feature> features_;
-  int64_t total_frames_ = 0, done_frames_ = 0;
+  int64_t total_frames_ = 0, done_frames_ = 0, skipped_as_known_ = 0;
   WorkerThreads many_threads_{thread_count()}, one_thread_{1};
   IngestSummary summary_;
 };

@@ -120,7 +120,7 @@ TEST_CASE("tub: a good one gives features by LeRobot's names, and every value") 
   const Image frame = episode.frame("observation.images.cam", 7);
   CHECK(frame.height == 24);
   CHECK(frame.width == 32);
-  CHECK(std::abs(frame.pixels[100] - 28) <= 2);
+  CHECK(std::abs(frame.pixels[100] - 56) <= 2);
 }
 
 TEST_CASE("tub: all types that Donkey declares are taken or named as left out") {

@@ -43,7 +43,7 @@ struct TubRecord {
   }
 };
 
-/// A Donkey Car v4 tub to be changed and written. Frame i is grey of level 4 * i % 256.
+/// A Donkey Car v4 tub to be changed and written. Frame i is grey of level 8 * i % 256.
 struct TubMaker {
   std::vector<TubRecord> records;
   std::vector<int64_t> deleted;
@@ -62,7 +62,7 @@ struct TubMaker {
 
   std::string jpeg(int64_t i) const {
     data::Image image{height, width, {}};
-    image.pixels.assign(static_cast<size_t>(height * width * 3), static_cast<uint8_t>(4 * i));
+    image.pixels.assign(static_cast<size_t>(height * width * 3), static_cast<uint8_t>(8 * i));
     return data::encode_jpeg(image, 90);
   }
 
