@@ -265,13 +265,19 @@ int check(const Options& options) {
 Json row_json(const Dataset& set, int64_t row) {
   const data::Episode& episode = set.episode_of(row);
   const auto task = static_cast<size_t>(set.column("task_index")[static_cast<size_t>(row)]);
-  Json json{{"row", row}, {"episode", episode.index}, {"frame", row - episode.from}, {"task", set.tasks()[task]}, {"source", episode.source}};
+  Json json{{"row", row},
+            {"episode", episode.index},
+            {"frame", row - episode.from},
+            {"task", set.tasks()[task]},
+            {"source", episode.source}};
   json["values"] = Json::object();
   for (const Feature& feature : set.features()) {
-    if (feature.dtype == "string") json["values"][feature.name] = set.texts(feature.name)[static_cast<size_t>(row)];
+    if (feature.dtype == "string")
+      json["values"][feature.name] = set.texts(feature.name)[static_cast<size_t>(row)];
     if (!feature.numeric()) continue;
     const auto width = static_cast<size_t>(feature.width());
-    const auto values = set.column_f64(feature.name).subspan(static_cast<size_t>(row) * width, width);
+    const auto values =
+        set.column_f64(feature.name).subspan(static_cast<size_t>(row) * width, width);
     json["values"][feature.name] = std::vector<double>(values.begin(), values.end());
   }
   json["cameras"] = Json::object();
@@ -281,7 +287,8 @@ Json row_json(const Dataset& set, int64_t row) {
     std::array<double, 3> mean{};
     for (size_t i = 0; i < image.pixels.size(); ++i) mean[i % 3] += image.pixels[i];
     for (double& m : mean) m /= static_cast<double>(image.pixels.size()) / 3;
-    json["cameras"][camera] = {{"file", segment.file.string()}, {"frame", number}, {"mean_rgb", mean}};
+    json["cameras"][camera] = {
+        {"file", segment.file.string()}, {"frame", number}, {"mean_rgb", mean}};
   }
   return json;
 }
@@ -298,7 +305,9 @@ int row(const RowOptions& options) {
     int64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc{} || end != text.data() + text.size())
-      throw Error({.what = fmt::format("\"{}\" is not a row number", text), .where = options.folder, .fix = "give whole numbers"});
+      throw Error({.what = fmt::format("\"{}\" is not a row number", text),
+                   .where = options.folder,
+                   .fix = "give whole numbers"});
     json.push_back(row_json(set, number));
   }
   write_json("-", json);
@@ -331,7 +340,8 @@ std::function<int()> data(Arguments& arguments) {
                        on_folder(info));
   arguments.subcommand("check", "read every row and decode every frame; lists all defects",
                        on_folder(check));
-  arguments.subcommand("row", "single rows as JSON: values, texts, mean colours of the frames", set_up_row);
+  arguments.subcommand("row", "single rows as JSON: values, texts, mean colours of the frames",
+                       set_up_row);
   return {};
 }
 

@@ -92,7 +92,7 @@ struct VideoReader::State {
     decoder->max_pixels = kMaxPixels;
     // A damaged frame shall be an error and not a guess: decode() looks at the flags. Concealment
     // stays on, because without it H.264 frames of several slices count as damaged.
-decoder->err_recognition = kStrict;
+    decoder->err_recognition = kStrict;
     // dav1d would otherwise hold frames back; AV1's own order of presentation is not touched.
     if (index.parameters->codec_id == AV_CODEC_ID_AV1 && threads <= 1)
       decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;

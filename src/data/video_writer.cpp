@@ -23,11 +23,13 @@ struct Encoder {
   const char* parameters;
 };
 constexpr Encoder kEncoders[] = {
-    {"h264", "libx264", "veryfast", "x264-params", "scenecut=0:open-gop=0"},
+    {"h264", "libx264", "veryfast", "x264-params", "scenecut=0:open-gop=0:mbtree=0"},
     {"hevc", "libx265", "ultrafast", "x265-params",
      "scenecut=0:open-gop=0:frame-threads=1:log-level=none"},
     {"av1", "libsvtav1", "10", "svtav1-params", "scd=0:enable-overlays=0"},
 };
+
+constexpr int kThreads = 4;
 
 struct CloseOutput {
   void operator()(AVFormatContext* output) const {
@@ -128,7 +130,7 @@ struct VideoWriter::State {
     e.time_base = base;
     e.framerate = {base.den, 1};
     e.gop_size = gop;
-    e.thread_count = 1;
+    e.thread_count = kThreads;
     e.flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
     // in so short a group they save nothing, and every seek would wait for them
     if (gop < 5) e.max_b_frames = 0;

@@ -75,9 +75,11 @@ std::vector<double> all_numbers(const Dataset& set) {
   std::vector<double> all;
   for (const data::Feature& feature : set.features()) {
     if (!feature.numeric()) continue;
-    for (const double value : set.column_f64(feature.name)) all.push_back(std::isnan(value) ? -12345.0 : value);
+    for (const double value : set.column_f64(feature.name))
+      all.push_back(std::isnan(value) ? -12345.0 : value);
   }
-  for (const data::Episode& e : set.episodes()) all.insert(all.end(), {double(e.from), double(e.to)});
+  for (const data::Episode& e : set.episodes())
+    all.insert(all.end(), {double(e.from), double(e.to)});
   return all;
 }
 
@@ -114,7 +116,8 @@ TEST_CASE("dataset: an info.json that lies is refused with the key or the table 
       {"\"float64\"", "\"float47\"", "\"float47\" is not known"},
       {"\"action\"", "\"act/ion\"", "slash"},
       {"\"action\"", "\"reaction\"", "column \"action\" is not listed"},
-      {"data/chunk-{chunk_index:03d}", "../data/chunk-{chunk_index:03d}", "leads out of the data set"},
+      {"data/chunk-{chunk_index:03d}", "../data/chunk-{chunk_index:03d}",
+       "leads out of the data set"},
       {"\"features\": {", "\"features\": [{", "not valid JSON"},
   };
   const SampleSet sample;
@@ -130,7 +133,8 @@ TEST_CASE("dataset: an info.json that lies is refused with the key or the table 
 TEST_CASE("dataset: a shape that lies ends in an Error when the column is read") {
   for (const char* shape : {"2", "4", "16777216", "3,\n                2"}) {
     const SampleSet sample;
-    sample.change_info("\"shape\": [\n                3\n", fmt::format("\"shape\": [\n                {}\n", shape));
+    sample.change_info("\"shape\": [\n                3\n",
+                       fmt::format("\"shape\": [\n                {}\n", shape));
     const Dataset set = Dataset::open(sample.folder);
     CHECK_THROWS_AS(set.column("observation.state"), Error);
   }
@@ -139,7 +143,8 @@ TEST_CASE("dataset: a shape that lies ends in an Error when the column is read")
 TEST_CASE("dataset: an unknown feature names the nearest one") {
   const SampleSet sample;
   const Dataset set = Dataset::open(sample.folder);
-  CHECK_THROWS_WITH_AS(set.column("observation.stat"), doctest::Contains("did you mean \"observation.state\"?"), Error);
+  CHECK_THROWS_WITH_AS(set.column("observation.stat"),
+                       doctest::Contains("did you mean \"observation.state\"?"), Error);
   CHECK_THROWS_WITH_AS(set.column("note"), doctest::Contains("is of type string"), Error);
   CHECK_THROWS_AS(set.episode_of(15), Error);
   CHECK(set.episode_of(5).index == 0);
@@ -194,7 +199,8 @@ TEST_CASE("dataset: cut and changed tables end in an Error or in the same number
       if (round % 4 == 0)
         changed.resize(random.below(bytes.size()));
       else
-        for (uint64_t flips = 1 + random.below(3); flips > 0; --flips) changed[random.below(bytes.size())] ^= char(1 << random.below(8));
+        for (uint64_t flips = 1 + random.below(3); flips > 0; --flips)
+          changed[random.below(bytes.size())] ^= char(1 << random.below(8));
       write_file(sample.folder / name, changed);
       try {
         other += all_numbers(Dataset::open(sample.folder)) != expected;
@@ -212,7 +218,8 @@ TEST_CASE("dataset: cut and changed tables end in an Error or in the same number
 TEST_CASE("check: a whole data set has no defects") {
   const SampleSet sample;
   int64_t frames = 0;
-  const auto defects = data::check_dataset(sample.folder, [&](int64_t done, int64_t) { frames = done; });
+  const auto defects =
+      data::check_dataset(sample.folder, [&](int64_t done, int64_t) { frames = done; });
   for (const std::string& defect : defects) MESSAGE(defect);
   CHECK(defects.empty());
   CHECK(frames == 30);
@@ -221,7 +228,8 @@ TEST_CASE("check: a whole data set has no defects") {
 TEST_CASE("check: every defect is named, not only the first") {
   const SampleSet sample;
   const auto contains = [](const std::vector<std::string>& defects, const std::string& text) {
-    return std::any_of(defects.begin(), defects.end(), [&](const std::string& d) { return d.find(text) != std::string::npos; });
+    return std::any_of(defects.begin(), defects.end(),
+                       [&](const std::string& d) { return d.find(text) != std::string::npos; });
   };
   sample.change_info("\"total_frames\": 15", "\"total_frames\": 14");
   write_file(sample.folder / "videos/observation.images.front/chunk-000/file-007.mp4", "stray");
@@ -231,9 +239,10 @@ TEST_CASE("check: every defect is named, not only the first") {
   for (size_t i = video.size() - 600; i < video.size(); ++i) video[i] = char(i * 31);
   write_file(sample.folder / kFront, video);
   const auto defects = data::check_dataset(sample.folder, {});
-  for (const char* text : {"info.json says 14", "file-007.mp4: nothing in the data set refers to this file",
-                           "stats.json: the statistics are not readable", "camera observation.images.rear is missing",
-                           "cannot be decoded"})
+  for (const char* text :
+       {"info.json says 14", "file-007.mp4: nothing in the data set refers to this file",
+        "stats.json: the statistics are not readable", "camera observation.images.rear is missing",
+        "cannot be decoded"})
     CHECK_MESSAGE(contains(defects, text), text);
 }
 

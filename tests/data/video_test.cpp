@@ -220,7 +220,8 @@ TEST_CASE("video: files of other makers decode to the right frames or say what i
   write_video(numbered, 60, "h264", 1);
   const auto make = [&](const std::string& options) {
     const Path file = temporary.path() / "made.mp4";
-    const std::string command = fmt::format("ffmpeg -v quiet -y -i {} {} {}", numbered.string(), options, file.string());
+    const std::string command =
+        fmt::format("ffmpeg -v quiet -y -i {} {} {}", numbered.string(), options, file.string());
     REQUIRE(std::system(command.c_str()) == 0);
     return file;
   };
@@ -233,18 +234,24 @@ TEST_CASE("video: files of other makers decode to the right frames or say what i
     expect_numbers(VideoReader(make("-c:v libx264 -x264-params slices=4:keyint=12")), 0, 60);
   }
   SUBCASE("open groups, whose first pictures need the group before") {
-    expect_numbers(VideoReader(make("-c:v libx264 -x264-params open-gop=1:keyint=12:bframes=3:scenecut=0")), 0, 60);
-    expect_numbers(VideoReader(make("-c:v libx265 -x265-params open-gop=1:keyint=12:bframes=3:log-level=none")), 0, 60);
+    expect_numbers(
+        VideoReader(make("-c:v libx264 -x264-params open-gop=1:keyint=12:bframes=3:scenecut=0")), 0,
+        60);
+    expect_numbers(VideoReader(make(
+                       "-c:v libx265 -x265-params open-gop=1:keyint=12:bframes=3:log-level=none")),
+                   0, 60);
   }
   SUBCASE("an edit list that cuts off the beginning") {
     const Path grouped = make("-c:v libx264 -x264-params keyint=30:bframes=2:scenecut=0");
     const Path cut = temporary.path() / "cut.mp4";
-    const std::string command = fmt::format("ffmpeg -v quiet -y -ss 0.4 -i {} -c copy {}", grouped.string(), cut.string());
+    const std::string command =
+        fmt::format("ffmpeg -v quiet -y -ss 0.4 -i {} -c copy {}", grouped.string(), cut.string());
     REQUIRE(std::system(command.c_str()) == 0);
     VideoReader reader(cut, 1, true);
     const int64_t first = number_in(reader.read(0));
     CHECK(first >= 10);
-    for (int64_t n = reader.frames() - 1; n >= 0; --n) REQUIRE(number_in(reader.read(n)) == first + n);
+    for (int64_t n = reader.frames() - 1; n >= 0; --n)
+      REQUIRE(number_in(reader.read(n)) == first + n);
   }
   SUBCASE("a variable frame rate") {
     const Path file = make("-vf select='not(eq(mod(n\\,7)\\,3))' -vsync vfr -c:v libx264");
