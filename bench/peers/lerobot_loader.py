@@ -1,7 +1,7 @@
 """LeRobot's loader on a data set: one JSON line per setting.
 
   HF_HUB_OFFLINE=1 python lerobot_loader.py DATASET [--samples N] [--batch N] [--order shuffled|sequential]
-                                            [--workers 0,1,2] [--backend torchcodec|pyav]
+                                            [--workers 0|1|2] [--backend torchcodec|pyav]
 
 Clips are 4 frames at -0.3, -0.2, -0.1 and 0 s as uint8 at stored size, as bench_loader asks for.
 CPU time is that of this process and of its workers.
@@ -59,8 +59,10 @@ def main():
     camera = LeRobotDataset("bench", root=given.dataset).meta.camera_keys[0]
     dataset = LeRobotDataset("bench", root=given.dataset, return_uint8=True,
                              delta_timestamps={camera: [-0.3, -0.2, -0.1, 0.0]}, **options)
-    dataset[0]  # opens the decoder
     for workers in map(int, given.workers.split(",")):
+        # A decoder opened before the workers are forked is shared by them, and decoding then fails.
+        if workers == 0:
+            dataset[0]
         print(json.dumps(measure(dataset, given.order, workers, given.batch, given.samples)), flush=True)
 
 

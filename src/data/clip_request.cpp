@@ -166,6 +166,15 @@ int64_t ClipRequest::row_bytes() const {
   return bytes;
 }
 
+int64_t ClipRequest::sample_bytes() const {
+  int64_t bytes = 0;
+  for (const ClipCamera& c : cameras)
+    bytes += c.frame_bytes * static_cast<int64_t>(c.offsets.size());
+  for (const ClipColumn& c : columns)
+    bytes += c.width * static_cast<int64_t>(c.offsets.size() * sizeof(float));
+  return std::max<int64_t>(1, bytes);
+}
+
 ClipRequest::Place ClipRequest::place(int64_t sample) const {
   const auto next = std::upper_bound(first_samples_.begin(), first_samples_.end(), sample);
   const int64_t selected = next - first_samples_.begin() - 1;

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -27,6 +28,13 @@ struct ClipColumn {
   std::vector<int64_t> mirrored;  ///< elements that change sign when the sample is mirrored
 };
 
+/// Row of a clip's frame or value, kept inside the episode; `padded` says if that changed it.
+inline int64_t clip_row(const Episode& episode, int64_t row, int64_t offset, uint8_t& padded) {
+  const int64_t wanted = row + offset, inside = std::clamp(wanted, episode.from, episode.to - 1);
+  padded = wanted != inside;
+  return inside;
+}
+
 /// What a loader was asked for, checked against the data set: which samples there are, and which
 /// frames and rows each of them shows.
 class ClipRequest {
@@ -38,7 +46,8 @@ class ClipRequest {
 
   int64_t samples() const { return first_samples_.back(); }
   int64_t frames_per_sample() const;
-  int64_t row_bytes() const;  ///< one delivered frame of every camera
+  int64_t row_bytes() const;     ///< of one delivered frame of every camera
+  int64_t sample_bytes() const;  ///< of all that a sample shows
 
   /// Sample `i` of the selected episodes, in file order.
   struct Place {

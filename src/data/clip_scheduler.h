@@ -91,6 +91,7 @@ class ClipScheduler {
   };
 
   void work();
+  bool work_once(std::unique_lock<std::mutex>& lock);
   bool plan_is_short() const;
   void plan_batch(std::unique_lock<std::mutex>& lock);
   std::unique_ptr<PlannedBatch> resolve_batch(std::vector<Need>& needs);
@@ -143,6 +144,7 @@ class ClipScheduler {
   std::unique_ptr<Batch> taken_;  ///< what the caller holds
   int busy_ = 0;
   bool started_ = false, stop_ = false;
+  std::exception_ptr broken_;            ///< ended the work for good
   std::atomic<bool> cancelled_ = false;  ///< by seek() or the end: leave what you do
   LoaderCounters counters_;
   std::vector<std::jthread> threads_;

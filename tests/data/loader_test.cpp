@@ -505,6 +505,11 @@ TEST_CASE("loader: what cannot be delivered is refused at once, with the way out
   CHECK(refused([](LoaderOptions& o) { o.batch_size = 200; }) ==
         ": batch_size is 200, but an epoch has only 143 samples; make it smaller, or keep the last "
         "batch");
+  CHECK(refused([](LoaderOptions& o) {
+          o.batch_size = 143;
+          o.prefetch = 1000;
+          o.cameras[0].height = o.cameras[0].width = 8192;
+        }).find("make batch_size, prefetch or the frames smaller") != std::string::npos);
   CHECK(refused([](LoaderOptions& o) { o.threads = 0; }) == ": threads is 0; give 1 to 1024");
   CHECK(refused([](LoaderOptions& o) { o.cameras[0].crop_top = 70; }) ==
         ", camera observation.images.front: the crop leaves 96 x -6 of 96 x 64 pixels; cut off "
