@@ -19,7 +19,8 @@ std::string average_name(const std::string& name) { return "average/" + name; }
 
 void fill(const TensorView& view, const NamedTensor& tensor, const Path& file) {
   if (tensor.type != view.type)
-    fail(file, fmt::format("tensor {} is {}, the model has {}", tensor.name, tensor.type, view.type));
+    fail(file,
+         fmt::format("tensor {} is {}, the model has {}", tensor.name, tensor.type, view.type));
   std::copy(tensor.bytes.begin(), tensor.bytes.end(), view.bytes.begin());
 }
 
@@ -27,7 +28,8 @@ void fill(const TensorView& view, const NamedTensor& tensor, const Path& file) {
 
 void write_state(const Session& session, const Path& file) {
   std::vector<NamedTensor> tensors;
-  for (const TensorView& view : session.state()) tensors.push_back({view.name, view.type, view.bytes});
+  for (const TensorView& view : session.state())
+    tensors.push_back({view.name, view.type, view.bytes});
   write_safetensors(file, tensors);
 }
 
@@ -35,7 +37,8 @@ void read_state(Session& session, const Path& file) {
   const SafetensorsFile stored(file);
   const std::vector<TensorView> views = session.state();
   for (const NamedTensor& tensor : stored.tensors())
-    if (!session.has_state(tensor.name)) fail(file, fmt::format("the model has no tensor {}", tensor.name));
+    if (!session.has_state(tensor.name))
+      fail(file, fmt::format("the model has no tensor {}", tensor.name));
   for (const TensorView& view : views)
     if (!stored.find(view.name)) fail(file, fmt::format("tensor {} is missing", view.name));
   for (const TensorView& view : views) fill(view, *stored.find(view.name), file);

@@ -13,11 +13,12 @@ void write_state(const Session& session, const Path& file);
 /// throws Error (file) naming what differs
 void read_state(Session& session, const Path& file);
 
-/// Restores a session that holds a part of what the file holds (a policy from a training run). Where the
-/// file has a moving average of a parameter, `averaged` prefers it.
+/// Restores a session that holds a part of what the file holds (a policy from a training run).
+/// Where the file has a moving average of a parameter, `averaged` prefers it.
 void read_parameters(Session& session, const Path& file, bool averaged);
 
-/// Takes over every piece of state that both sessions have, by name; averages as read_parameters does.
+/// Takes over every piece of state that both sessions have, by name; averages as read_parameters
+/// does.
 void copy_parameters(const Session& from, Session& to, bool averaged);
 
 }  // namespace argosy

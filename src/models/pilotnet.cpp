@@ -16,7 +16,8 @@ Tensor pilotnet_features(const Scope& scope, const Tensor& images) {
   for (auto layer = std::rbegin(kLayers); layer != std::rend(kLayers); ++layer)
     needed = (needed - 1) * layer->stride + layer->kernel;
   if (images.size(1) < needed || images.size(2) < needed)
-    throw Error({.what = fmt::format("images of {} x {} are too small for the convolutions", images.size(1), images.size(2)),
+    throw Error({.what = fmt::format("images of {} x {} are too small for the convolutions",
+                                     images.size(1), images.size(2)),
                  .where = "model.height, model.width",
                  .fix = fmt::format("give at least {} for each", needed)});
   Tensor x = images;

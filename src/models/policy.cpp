@@ -10,7 +10,8 @@ namespace argosy::models {
 std::span<const PolicyModel> policy_models() {
   static constexpr PolicyModel models[] = {
       {"pilotnet", "convolutions and a small head on the newest frame", pilotnet},
-      {"clip_transformer", "convolutions on every frame, then attention over time", clip_transformer},
+      {"clip_transformer", "convolutions on every frame, then attention over time",
+       clip_transformer},
   };
   return models;
 }

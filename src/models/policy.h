@@ -29,7 +29,8 @@ std::span<const PolicyModel> policy_models();
 /// and for images too small for it.
 Tensor build_policy(const nn::Scope& scope, const Tensor& images, const PolicyOptions& options);
 
-/// Images as f32: "fixed" maps 0..255 to -1..1, "per_image" to mean 0 and deviation 1 of each image.
+/// Images as f32: "fixed" maps 0..255 to -1..1, "per_image" to mean 0 and deviation 1 of each
+/// image.
 Tensor normalised(const Tensor& images, const std::string& normalization);
 
 }  // namespace argosy::models

@@ -22,11 +22,13 @@ std::string choose_camera(const data::Dataset& dataset, const std::string& wante
                  .where = dataset.folder(),
                  .fix = "give recordings with images to argosy ingest"});
   if (wanted.empty()) {
-    if (cameras.size() > 1) fail(fmt::format("the data set has {} cameras and none is chosen", cameras.size()));
+    if (cameras.size() > 1)
+      fail(fmt::format("the data set has {} cameras and none is chosen", cameras.size()));
     return cameras[0];
   }
   if (std::find(cameras.begin(), cameras.end(), wanted) == cameras.end())
-    fail(fmt::format("the data set has no camera {}; the nearest is {}", wanted, nearest_name(wanted, cameras)));
+    fail(fmt::format("the data set has no camera {}; the nearest is {}", wanted,
+                     nearest_name(wanted, cameras)));
   return wanted;
 }
 
@@ -41,7 +43,9 @@ Element find_element(const data::Dataset& dataset, const std::string& name) {
   std::vector<std::string> known;
   for (const data::Feature& feature : dataset.features()) {
     if (!feature.numeric()) continue;
-    const auto unit = [&](size_t i) { return i < feature.units.size() ? feature.units[i] : std::string(); };
+    const auto unit = [&](size_t i) {
+      return i < feature.units.size() ? feature.units[i] : std::string();
+    };
     if (feature.name == name && feature.width() == 1) return {name, feature.name, unit(0), 0};
     for (size_t i = 0; i < feature.names.size(); ++i) {
       if (feature.names[i] == name) return {name, feature.name, unit(i), static_cast<int64_t>(i)};
@@ -50,9 +54,10 @@ Element find_element(const data::Dataset& dataset, const std::string& name) {
   }
   throw Error({.what = fmt::format("{} has no number named {}", dataset.folder().string(), name),
                .where = "data.outputs",
-               .fix = known.empty() ? "give a data set whose columns name their elements"
-                                    : fmt::format("did you mean {}? argosy data info lists them all",
-                                                  nearest_name(name, known))});
+               .fix = known.empty()
+                          ? "give a data set whose columns name their elements"
+                          : fmt::format("did you mean {}? argosy data info lists them all",
+                                        nearest_name(name, known))});
 }
 
 DrivingData::DrivingData(const data::Dataset& dataset, const Recipe& recipe)
@@ -88,12 +93,14 @@ OutputScale DrivingData::output_scale() const {
       }
     }
     if (n == 0)
-      throw Error({.what = fmt::format("{} has no recorded value in the training episodes", output.name),
-                   .where = dataset_.folder(),
-                   .fix = "choose other outputs (data.outputs)"});
+      throw Error(
+          {.what = fmt::format("{} has no recorded value in the training episodes", output.name),
+           .where = dataset_.folder(),
+           .fix = "choose other outputs (data.outputs)"});
     const double mean = sum / n, deviation = std::sqrt(std::max(0.0, squares / n - mean * mean));
     scale.mean.push_back(static_cast<float>(mean));
-    scale.deviation.push_back(deviation > 1e-6 ? static_cast<float>(deviation) : 1.0f);  // constant: as it is
+    scale.deviation.push_back(deviation > 1e-6 ? static_cast<float>(deviation)
+                                               : 1.0f);  // constant: as it is
   }
   return scale;
 }
@@ -139,7 +146,8 @@ data::LoaderOptions DrivingData::training_clips() const {
   return options;
 }
 
-data::LoaderOptions DrivingData::evaluation_clips(std::vector<int64_t> episodes, int64_t batch_size) const {
+data::LoaderOptions DrivingData::evaluation_clips(std::vector<int64_t> episodes,
+                                                  int64_t batch_size) const {
   data::LoaderOptions options = clips(std::move(episodes));
   options.batch_size = batch_size;
   options.keep_last = true;
@@ -150,9 +158,11 @@ data::LoaderOptions DrivingData::evaluation_clips(std::vector<int64_t> episodes,
 
 void DrivingData::targets(const data::Batch& batch, std::span<float> out) const {
   const size_t count = outputs_.size();
-  check(out.size() >= static_cast<size_t>(batch.size) * count, "{} targets for {} samples", out.size(), batch.size);
+  check(out.size() >= static_cast<size_t>(batch.size) * count, "{} targets for {} samples",
+        out.size(), batch.size);
   for (size_t o = 0; o < count; ++o) {
-    const auto feature = std::find(features_.begin(), features_.end(), outputs_[o].feature) - features_.begin();
+    const auto feature =
+        std::find(features_.begin(), features_.end(), outputs_[o].feature) - features_.begin();
     const data::ColumnBatch& column = batch.columns[static_cast<size_t>(feature)];
     for (int64_t i = 0; i < batch.size; ++i)
       out[static_cast<size_t>(i) * count + o] =

@@ -14,18 +14,23 @@ Type image_type(const Recipe& recipe, int64_t batch_size) {
   return {DType::u8, {batch_size, recipe.model.frames, recipe.model.height, recipe.model.width, 3}};
 }
 
-int64_t output_count(const Recipe& recipe) { return static_cast<int64_t>(recipe.data.outputs.size()); }
+int64_t output_count(const Recipe& recipe) {
+  return static_cast<int64_t>(recipe.data.outputs.size());
+}
 
 struct Built {
   Tensor normal;           ///< [B, outputs], in deviations from the mean
   Tensor mean, deviation;  ///< [outputs]
 };
 
-Built build(const nn::Scope& scope, const Recipe& recipe, const Tensor& images, const OutputScale& scale) {
+Built build(const nn::Scope& scope, const Recipe& recipe, const Tensor& images,
+            const OutputScale& scale) {
   const Shape outputs = {output_count(recipe)};
   const auto filled = [](std::vector<float> values) -> Initializer {
     if (values.empty()) return {};
-    return [values = std::move(values)](uint64_t, std::span<float> to) { std::copy(values.begin(), values.end(), to.begin()); };
+    return [values = std::move(values)](uint64_t, std::span<float> to) {
+      std::copy(values.begin(), values.end(), to.begin());
+    };
   };
   return {.normal = models::build_policy(scope / "policy", images, policy_options(recipe)),
           .mean = scope.statistic("output/mean", outputs, filled(scale.mean)),
@@ -58,14 +63,16 @@ Session training_session(const Recipe& recipe, const OutputScale& scale) {
   Graph graph;
   const Tensor seed = graph.input("seed", {DType::i64, {}});
   const Tensor images = graph.input("images", image_type(recipe, recipe.training.batch_size));
-  const Tensor target = graph.input("target", {DType::f32, {recipe.training.batch_size, output_count(recipe)}});
+  const Tensor target =
+      graph.input("target", {DType::f32, {recipe.training.batch_size, output_count(recipe)}});
   const nn::Scope scope(graph, true, seed);
   const Built built = build(scope, recipe, images, scale);
   // a missing target (NaN, unlike itself) counts for nothing
   const Tensor recorded = apply(equal, {target, target});
   const Tensor wanted = (where(recorded, target, graph.constant(0)) - built.mean) / built.deviation;
   const Tensor counted = cast_to(recorded, DType::f32), error = (built.normal - wanted) * counted;
-  const Tensor loss = reduce_sum(error * error) / apply(maximum, {reduce_sum(counted), graph.constant(1)});
+  const Tensor loss =
+      reduce_sum(error * error) / apply(maximum, {reduce_sum(counted), graph.constant(1)});
   nn::add_training_step(scope, loss,
                         {.name = recipe.optimizer.name,
                          .weight_decay = static_cast<float>(recipe.optimizer.weight_decay),
@@ -90,8 +97,10 @@ void Policy::copy_from(const Session& training) { copy_parameters(training, sess
 
 std::span<const float> Policy::predict(std::span<const uint8_t> images, int64_t n) {
   const auto input = session_.input("images").as<uint8_t>();
-  check(n >= 0 && n <= batch_size_ && images.size() * static_cast<size_t>(batch_size_) == input.size() * static_cast<size_t>(n),
-        "{} bytes for {} clips", images.size(), n);
+  check(
+      n >= 0 && n <= batch_size_ &&
+          images.size() * static_cast<size_t>(batch_size_) == input.size() * static_cast<size_t>(n),
+      "{} bytes for {} clips", images.size(), n);
   std::copy(images.begin(), images.end(), input.begin());
   session_.run();
   return session_.output("outputs").as().first(static_cast<size_t>(n * outputs_));

@@ -37,7 +37,8 @@ class Policy {
 
   int64_t batch_size() const { return batch_size_; }
   int64_t outputs() const { return outputs_; }
-  /// images u8 [n, T, H, W, 3] with n <= batch_size(); returns f32 [n, outputs] until the next call.
+  /// images u8 [n, T, H, W, 3] with n <= batch_size(); returns f32 [n, outputs] until the next
+  /// call.
   std::span<const float> predict(std::span<const uint8_t> images, int64_t n);
 
   const Session& session() const { return session_; }

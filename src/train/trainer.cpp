@@ -20,7 +20,9 @@ namespace argosy::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// All that one run of training holds, in the order it is needed.
 class Trainer {
@@ -36,8 +38,8 @@ class Trainer {
         loader_(dataset_, driving_.training_clips()) {
     for (const std::string& note : driving_.split().notes) log::info("{}", note);
     if (loader_.batches_per_epoch() == 0)
-      throw Error({.what = fmt::format("{} training frames do not fill a batch of {}", loader_.samples_per_epoch(),
-                                       recipe.training.batch_size),
+      throw Error({.what = fmt::format("{} training frames do not fill a batch of {}",
+                                       loader_.samples_per_epoch(), recipe.training.batch_size),
                    .where = "training.batch_size",
                    .fix = fmt::format("give at most {}", loader_.samples_per_epoch())});
     total_ = total_steps(recipe, loader_.batches_per_epoch());
@@ -87,7 +89,8 @@ class Trainer {
       loader_.seek(position_.epoch, position_.sample);
       log::info("going on from step {} of {}", position_.step, total_);
     } else {
-      log::info("this run is complete: {} steps; raise training.epochs or training.steps to go on", position_.step);
+      log::info("this run is complete: {} steps; raise training.epochs or training.steps to go on",
+                position_.step);
     }
   }
 
@@ -96,11 +99,12 @@ class Trainer {
   void step() {
     const data::Batch& batch = loader_.next();
     const auto images = session_.input("images").as<uint8_t>();
-    check(batch.cameras[0].pixels.size() == images.size(), "a batch of {} bytes", batch.cameras[0].pixels.size());
+    check(batch.cameras[0].pixels.size() == images.size(), "a batch of {} bytes",
+          batch.cameras[0].pixels.size());
     std::copy(batch.cameras[0].pixels.begin(), batch.cameras[0].pixels.end(), images.begin());
     driving_.targets(batch, session_.input("target").as());
-    session_.input("seed").as<int64_t>()[0] =
-        static_cast<int64_t>(mix(static_cast<uint64_t>(recipe_.training.seed), static_cast<uint64_t>(position_.step)));
+    session_.input("seed").as<int64_t>()[0] = static_cast<int64_t>(
+        mix(static_cast<uint64_t>(recipe_.training.seed), static_cast<uint64_t>(position_.step)));
     const double rate = learning_rate(recipe_, position_.step, total_);
     session_.input("learning_rate").as()[0] = static_cast<float>(rate);
     session_.run();
@@ -129,16 +133,19 @@ class Trainer {
     ++position_.skipped;
     ++position_.skipped_in_row;
     events_->add("train/skipped", position_.step, static_cast<double>(position_.skipped));
-    log::warning("step {} is skipped: loss {}, gradient norm {} ({} in a row)", position_.step, loss,
-                 session_.output("gradient_norm").as()[0], position_.skipped_in_row);
+    log::warning("step {} is skipped: loss {}, gradient norm {} ({} in a row)", position_.step,
+                 loss, session_.output("gradient_norm").as()[0], position_.skipped_in_row);
     if (position_.skipped_in_row > recipe_.training.skip_limit) {
       events_->flush();
-      throw Error({.what = fmt::format("{} steps in a row were not finite, the limit is {}", position_.skipped_in_row,
-                                       recipe_.training.skip_limit),
-                   .where = fmt::format("{}, step {}", run_.folder().string(), position_.step),
-                   .fix = saved_step_ > 0
-                              ? fmt::format("lower optimizer.learning_rate; the checkpoint of step {} is intact", saved_step_)
-                              : "lower optimizer.learning_rate or look at the data (argosy data check)"});
+      throw Error(
+          {.what = fmt::format("{} steps in a row were not finite, the limit is {}",
+                               position_.skipped_in_row, recipe_.training.skip_limit),
+           .where = fmt::format("{}, step {}", run_.folder().string(), position_.step),
+           .fix = saved_step_ > 0
+                      ? fmt::format(
+                            "lower optimizer.learning_rate; the checkpoint of step {} is intact",
+                            saved_step_)
+                      : "lower optimizer.learning_rate or look at the data (argosy data check)"});
     }
   }
 
@@ -154,10 +161,12 @@ class Trainer {
   }
 
   std::string note() const {
-    return fmt::format("loss {:.4f}{}  {:.0f} samples/s  data wait {:.1f} %  {:.1f} GFLOP/s{}", result_.loss,
-                       std::isnan(result_.held_out_loss) ? "" : fmt::format("  held out {:.4f}", result_.held_out_loss),
-                       result_.samples_per_second, 100 * result_.data_wait_share, result_.gflops,
-                       position_.skipped > 0 ? fmt::format("  skipped {}", position_.skipped) : "");
+    return fmt::format(
+        "loss {:.4f}{}  {:.0f} samples/s  data wait {:.1f} %  {:.1f} GFLOP/s{}", result_.loss,
+        std::isnan(result_.held_out_loss) ? ""
+                                          : fmt::format("  held out {:.4f}", result_.held_out_loss),
+        result_.samples_per_second, 100 * result_.data_wait_share, result_.gflops,
+        position_.skipped > 0 ? fmt::format("  skipped {}", position_.skipped) : "");
   }
 
   /// Mean squared error on the held-out episodes, in deviations of each output.
@@ -178,7 +187,8 @@ class Trainer {
     for (int64_t b = 0; b < held_out_->batches_per_epoch(); ++b) {
       const data::Batch& batch = held_out_->next();
       driving_.targets(batch, targets);
-      const std::span<const float> predicted = policy_->predict(batch.cameras[0].pixels, batch.size);
+      const std::span<const float> predicted =
+          policy_->predict(batch.cameras[0].pixels, batch.size);
       for (size_t i = 0; i < predicted.size(); ++i) {
         if (std::isnan(targets[i])) continue;
         const double error = (predicted[i] - targets[i]) / scale_.deviation[i % outputs];
@@ -194,9 +204,11 @@ class Trainer {
   }
 
   void save() {
-    const bool best = std::isfinite(result_.held_out_loss) && (!position_.best || result_.held_out_loss < *position_.best);
+    const bool best = std::isfinite(result_.held_out_loss) &&
+                      (!position_.best || result_.held_out_loss < *position_.best);
     if (best) position_.best = result_.held_out_loss;
-    run_.save(position_, [&](const Path& to) { write_state(session_, to / run::kStateFile); }, best);
+    run_.save(
+        position_, [&](const Path& to) { write_state(session_, to / run::kStateFile); }, best);
     saved_step_ = position_.step;
   }
 

@@ -25,7 +25,8 @@ struct TrainResult {
 /// Trains the recipe's policy into the run folder, or goes on from its newest whole checkpoint, to
 /// bit-identical weights whether it was interrupted or not.
 ///
-/// throws Error: data or recipe at fault; more than training.skip_limit steps in a row that were not
+/// throws Error: data or recipe at fault; more than training.skip_limit steps in a row that were
+/// not
 ///        finite (the last good checkpoint stays)
 TrainResult train(const run::Recipe& recipe, const Path& folder, const TrainOptions& options = {});
 
