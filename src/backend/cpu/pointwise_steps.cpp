@@ -228,7 +228,8 @@ NarrowFunction find_narrow(DType to) {
 }
 
 std::string instruction_set() {
-  return hwy::TargetName(hwy::SupportedTargets() & -hwy::SupportedTargets());
+  const int64_t compiled = hwy::SupportedTargets() & HWY_TARGETS;
+  return hwy::TargetName(compiled & -compiled);  // the lowest bit is the best
 }
 
 }  // namespace argosy::cpu
