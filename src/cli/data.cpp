@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -259,6 +261,66 @@ int check(const Options& options) {
   return defects.empty() ? 0 : static_cast<int>(ErrorKind::file);
 }
 
+/// One row with everything that belongs to it; a camera's frame as its mean colour.
+Json row_json(const Dataset& set, int64_t row) {
+  const data::Episode& episode = set.episode_of(row);
+  const auto task = static_cast<size_t>(set.column("task_index")[static_cast<size_t>(row)]);
+  Json json{{"row", row},
+            {"episode", episode.index},
+            {"frame", row - episode.from},
+            {"task", set.tasks()[task]},
+            {"source", episode.source}};
+  json["values"] = Json::object();
+  for (const Feature& feature : set.features()) {
+    if (feature.dtype == "string")
+      json["values"][feature.name] = set.texts(feature.name)[static_cast<size_t>(row)];
+    if (!feature.numeric()) continue;
+    const auto width = static_cast<size_t>(feature.width());
+    const auto values =
+        set.column_f64(feature.name).subspan(static_cast<size_t>(row) * width, width);
+    json["values"][feature.name] = std::vector<double>(values.begin(), values.end());
+  }
+  json["cameras"] = Json::object();
+  for (const auto& [camera, segment] : episode.videos) {
+    const int64_t number = segment.first_frame + row - episode.from;
+    const data::Image image = data::VideoReader(segment.file).read(number);
+    std::array<double, 3> mean{};
+    for (size_t i = 0; i < image.pixels.size(); ++i) mean[i % 3] += image.pixels[i];
+    for (double& m : mean) m /= static_cast<double>(image.pixels.size()) / 3;
+    json["cameras"][camera] = {
+        {"file", segment.file.string()}, {"frame", number}, {"mean_rgb", mean}};
+  }
+  return json;
+}
+
+struct RowOptions {
+  std::string folder;
+  std::vector<std::string> rows;
+};
+
+int row(const RowOptions& options) {
+  const Dataset set = Dataset::open(options.folder);
+  Json json = Json::array();
+  for (const std::string& text : options.rows) {
+    int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc{} || end != text.data() + text.size())
+      throw Error({.what = fmt::format("\"{}\" is not a row number", text),
+                   .where = options.folder,
+                   .fix = "give whole numbers"});
+    json.push_back(row_json(set, number));
+  }
+  write_json("-", json);
+  return 0;
+}
+
+std::function<int()> set_up_row(Arguments& arguments) {
+  const auto options = std::make_shared<RowOptions>();
+  arguments.positional("FOLDER", options->folder, "a data set (LeRobotDataset v3.0)");
+  arguments.positionals("ROW", options->rows, "row numbers of the whole data set");
+  return [options] { return row(*options); };
+}
+
 /// A subcommand that takes a folder and --json.
 auto on_folder(int (*run)(const Options&)) {
   return [run](Arguments& arguments) -> std::function<int()> {
@@ -278,6 +340,8 @@ std::function<int()> data(Arguments& arguments) {
                        on_folder(info));
   arguments.subcommand("check", "read every row and decode every frame; lists all defects",
                        on_folder(check));
+  arguments.subcommand("row", "single rows as JSON: values, texts, mean colours of the frames",
+                       set_up_row);
   return {};
 }
 

@@ -17,6 +17,7 @@ namespace {
 
 /// Feeding so many packets in vain costs less than flushing the decoder and starting anew.
 constexpr int64_t kSkipPackets = 4;
+constexpr int kStrict = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
 constexpr int64_t kCutOff = -1;  // the number of a frame that the edit list hides
 
 /// What swscale's contexts depend on.
@@ -48,6 +49,8 @@ struct VideoReader::State {
   int64_t next_packet = 0;   ///< the one to feed next
   int64_t last_number = -1;  ///< of the frame held in `frame`; -1: none
   int64_t first_number = 0;  ///< the first one that the decoder can still deliver
+  int64_t entry_number = 0;  ///< the key frame that decoding began with
+  bool entering = false;     ///< frames that need the group before may be in the decoder
   bool dirty = false;    ///< an exception came in the middle: where the decoder stands is unknown
   bool drained = false;  ///< takes no packet until it is flushed, as the last expected one was fed
 
@@ -69,6 +72,12 @@ struct VideoReader::State {
                  .kind = ErrorKind::file});
   }
 
+  /// H.264 that begins at a recovery point may tell the decoder to forget frames it never saw. That
+  /// is no damage, so there it must not stop; damaged frames are told by their flags.
+  int strictness() const {
+    return index.parameters->codec_id == AV_CODEC_ID_H264 ? kStrict : kStrict | AV_EF_EXPLODE;
+  }
+
   void open_decoder(int threads) {
     const AVCodec* codec = find_decoder(index.parameters->codec_id);
     codec_name = avcodec_get_name(index.parameters->codec_id);
@@ -81,9 +90,9 @@ struct VideoReader::State {
     avcodec_parameters_to_context(decoder.get(), index.parameters.get());
     decoder->thread_count = std::max(1, threads);
     decoder->max_pixels = kMaxPixels;
-    // A damaged frame shall be an error and not a guess.
-    decoder->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
-    decoder->error_concealment = 0;
+    // A damaged frame shall be an error and not a guess: decode() looks at the flags. Concealment
+    // stays on, because without it H.264 frames of several slices count as damaged.
+    decoder->err_recognition = kStrict;
     // dav1d would otherwise hold frames back; AV1's own order of presentation is not touched.
     if (index.parameters->codec_id == AV_CODEC_ID_AV1 && threads <= 1)
       decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;
@@ -112,7 +121,8 @@ struct VideoReader::State {
     passed_by.clear();
     drained = false;
     next_packet = entry;
-    first_number = index.keys[group];
+    first_number = entry_number = index.keys[group];
+    entering = false;
   }
 
   bool expects(int64_t number) const {
@@ -136,6 +146,11 @@ struct VideoReader::State {
       return;
     }
     const PacketPlace& place = index.packets[next_packet];
+    // Shown before the key frame where decoding began, so it may need the group before, which was
+    // not decoded: whatever becomes of it is not asked for.
+    const bool leading = place.shown && place.number < entry_number;
+    entering |= leading;
+    decoder->err_recognition = leading ? 0 : strictness();
     av_packet_unref(packet.get());
     if (av_new_packet(packet.get(), place.size) < 0) throw std::bad_alloc();
     for (int done = 0; done < place.size;) {
@@ -157,7 +172,7 @@ struct VideoReader::State {
     else
       ++decoded;
     const int code = avcodec_send_packet(decoder.get(), packet.get());
-    if (code < 0 && code != AVERROR(EAGAIN)) fail(number, ffmpeg_text(code));
+    if (code < 0 && code != AVERROR(EAGAIN) && !entering) fail(number, ffmpeg_text(code));
     check(code != AVERROR(EAGAIN), "a decoder without output takes input");
     ++next_packet;
   }
@@ -188,6 +203,7 @@ struct VideoReader::State {
       }
       if (code == AVERROR_EOF)
         fail(number, "the decoder delivers fewer frames than the file lists");
+      if (code < 0 && entering) continue;
       if (code < 0) fail(number, ffmpeg_text(code));
       const int64_t got = number_at(frame->pts);
       if (std::find(passed_by.begin(), passed_by.end(), got) != passed_by.end()) ++decoded;
@@ -196,6 +212,7 @@ struct VideoReader::State {
       if ((frame->flags & AV_FRAME_FLAG_CORRUPT) || frame->decode_error_flags)
         fail(got, "its data are damaged");
       first_number = got + 1;
+      entering = entering && got <= entry_number;
       if (got == number) break;
     }
     if (frame->width != index.parameters->width || frame->height != index.parameters->height)

@@ -13,8 +13,8 @@
 namespace argosy::data {
 namespace {
 
-/// An encoder and how it is asked for speed; the thread counts are fixed, because x264 and x265
-/// give other bytes for other counts.
+/// An encoder and how it is asked for speed. One frame at a time each: with more, x264 and x265
+/// depend on the number of threads, and x264 gives other bytes from run to run.
 struct Encoder {
   const char* codec;
   const char* name;
@@ -23,11 +23,12 @@ struct Encoder {
   const char* parameters;
 };
 constexpr Encoder kEncoders[] = {
-    {"h264", "libx264", "veryfast", "x264-params", "scenecut=0:open-gop=0"},
+    {"h264", "libx264", "veryfast", "x264-params", "scenecut=0:open-gop=0:mbtree=0"},
     {"hevc", "libx265", "ultrafast", "x265-params",
-     "scenecut=0:open-gop=0:frame-threads=2:log-level=none"},
+     "scenecut=0:open-gop=0:frame-threads=1:log-level=none"},
     {"av1", "libsvtav1", "10", "svtav1-params", "scd=0:enable-overlays=0"},
 };
+
 constexpr int kThreads = 4;
 
 struct CloseOutput {
@@ -107,6 +108,7 @@ struct VideoWriter::State {
   FrameHolder frame{av_frame_alloc()};
   PacketHolder packet{av_packet_alloc()};
   ScalerHolder scaler;
+  std::vector<uint8_t> padded;  ///< swscale reads whole SIMD blocks, some bytes behind the last row
   AVRational base;
   int64_t written = 0;
   bool finished = false;
@@ -206,7 +208,9 @@ void VideoWriter::write(const Image& image) {
   av_buffer_unref(&s.frame->buf[0]);
   std::fill(std::begin(s.frame->buf), std::end(s.frame->buf), nullptr);
   if (av_frame_get_buffer(s.frame.get(), 0) < 0) throw std::bad_alloc();
-  const std::array<const uint8_t*, 4> planes = {image.pixels.data()};
+  s.padded.resize(image.pixels.size() + 64);
+  std::copy(image.pixels.begin(), image.pixels.end(), s.padded.begin());
+  const std::array<const uint8_t*, 4> planes = {s.padded.data()};
   const std::array<int, 4> strides = {3 * image.width};
   sws_scale(s.scaler.get(), planes.data(), strides.data(), 0, image.height, s.frame->data,
             s.frame->linesize);

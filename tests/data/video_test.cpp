@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <thread>
 
 #include "base/error.h"
@@ -207,6 +208,60 @@ TEST_CASE("video: a cut or changed file ends in an Error or in pictures, never i
   MESSAGE(errors, " of 300 changed files were refused, ", wrong_number,
           " frames showed another number");
   CHECK(errors > 150);
+}
+
+TEST_CASE("video: files of other makers decode to the right frames or say what is wrong") {
+  if (std::system("ffmpeg -version > /dev/null 2>&1") != 0) {
+    MESSAGE("skipped: no ffmpeg program");
+    return;
+  }
+  const test::TemporaryFolder temporary;
+  const Path numbered = temporary.path() / "numbered.mp4";
+  write_video(numbered, 60, "h264", 1);
+  const auto make = [&](const std::string& options) {
+    const Path file = temporary.path() / "made.mp4";
+    const std::string command =
+        fmt::format("ffmpeg -v quiet -y -i {} {} {}", numbered.string(), options, file.string());
+    REQUIRE(std::system(command.c_str()) == 0);
+    return file;
+  };
+  const auto expect_numbers = [](VideoReader reader, int64_t first, int64_t frames) {
+    REQUIRE(reader.frames() == frames);
+    for (int64_t n = 0; n < frames; ++n) REQUIRE(number_in(reader.read(n)) == first + n);
+    for (int64_t n = frames - 1; n >= 0; n -= 4) REQUIRE(number_in(reader.read(n)) == first + n);
+  };
+  SUBCASE("several slices a picture") {
+    expect_numbers(VideoReader(make("-c:v libx264 -x264-params slices=4:keyint=12")), 0, 60);
+  }
+  SUBCASE("open groups, whose first pictures need the group before") {
+    expect_numbers(
+        VideoReader(make("-c:v libx264 -x264-params open-gop=1:keyint=12:bframes=3:scenecut=0")), 0,
+        60);
+    expect_numbers(VideoReader(make(
+                       "-c:v libx265 -x265-params open-gop=1:keyint=12:bframes=3:log-level=none")),
+                   0, 60);
+  }
+  SUBCASE("an edit list that cuts off the beginning") {
+    const Path grouped = make("-c:v libx264 -x264-params keyint=30:bframes=2:scenecut=0");
+    const Path cut = temporary.path() / "cut.mp4";
+    const std::string command =
+        fmt::format("ffmpeg -v quiet -y -ss 0.4 -i {} -c copy {}", grouped.string(), cut.string());
+    REQUIRE(std::system(command.c_str()) == 0);
+    VideoReader reader(cut, 1, true);
+    const int64_t first = number_in(reader.read(0));
+    CHECK(first >= 10);
+    for (int64_t n = reader.frames() - 1; n >= 0; --n)
+      REQUIRE(number_in(reader.read(n)) == first + n);
+  }
+  SUBCASE("a variable frame rate") {
+    const Path file = make("-vf select='not(eq(mod(n\\,7)\\,3))' -vsync vfr -c:v libx264");
+    CHECK_THROWS_WITH_AS(VideoReader{file}, doctest::Contains("constant frame rate"), Error);
+  }
+  SUBCASE("a start later than zero") {
+    const Path file = make("-vf setpts=PTS+1/TB -vsync passthrough -copyts -c:v libx264 -bf 0");
+    CHECK_THROWS_WITH_AS(VideoReader{file}, doctest::Contains("begins at 1.0000 s"), Error);
+    expect_numbers(VideoReader(file, 1, true), 0, 60);
+  }
 }
 
 TEST_CASE("video: LeRobot's own file decodes, forwards and backwards") {
