@@ -15,6 +15,8 @@ namespace argosy::ops {
 /// there.
 std::span<const OpDef* const> all_ops();
 const OpDef* find_op(std::string_view name);
+/// The text of docs/ops.md.
+std::string ops_page();
 
 // Pointwise, one operand.
 extern const OpDef negate, exp, log, sqrt, rsqrt, reciprocal, square, abs, sign, floor, sin, cos,

@@ -31,9 +31,10 @@ constexpr Row kRows[] = {
     {&ops::transpose, make_transpose},
 };
 
-/// The op's reference; bf16 operands are widened to f32 around those that know f32 only.
-Kernel reference_kernel(const KernelRequest& request) {
-  const OpDef& op = *&request.op;
+}  // namespace
+
+Kernel make_reference_kernel(const KernelRequest& request) {
+  const OpDef& op = request.op;
   check(op.reference != nullptr, "op {} has no reference", op.name);
   const auto has_bf16 = [](Types types) {
     for (const Type& type : types)
@@ -89,8 +90,6 @@ Kernel reference_kernel(const KernelRequest& request) {
           .reference = true};
 }
 
-}  // namespace
-
 Kernel make_kernel(const KernelRequest& request) {
   bool empty = true;
   for (const Type& type : request.out) empty &= type.elements() == 0;
@@ -101,7 +100,7 @@ Kernel make_kernel(const KernelRequest& request) {
       if (row.op == &request.op)
         if (auto kernel = row.make(request)) return *kernel;
   }
-  return reference_kernel(request);
+  return make_reference_kernel(request);
 }
 
 }  // namespace argosy::cpu
