@@ -153,7 +153,7 @@ Recipe read_run_recipe(const Path& run) {
   if (!is_run(run))
     throw Error({.what = fmt::format("there is no run here ({} is missing)", kRecipeFile),
                  .where = run,
-                 .fix = "give the folder that `argosy train --run` wrote",
+                 .fix = "give the folder that `argosy train` wrote",
                  .kind = ErrorKind::file});
   return load_recipe(run / kRecipeFile);
 }
@@ -255,7 +255,7 @@ RunWriter::RunWriter(const Path& folder, const Recipe& recipe)
       !fs::exists(folder_ / ".lock", ignored))
     throw Error({.what = "the folder is not empty and holds no run",
                  .where = folder_,
-                 .fix = "choose another --run folder",
+                 .fix = "choose another folder (--to)",
                  .kind = ErrorKind::file});
   make_folders(folder_ / "checkpoints");
   lock_.emplace(folder_ / ".lock", "is being trained");
@@ -269,7 +269,7 @@ RunWriter::RunWriter(const Path& folder, const Recipe& recipe)
       throw Error(
           {.what = fmt::format("the run was begun with another recipe: {}", fmt::join(texts, "; ")),
            .where = folder_,
-           .fix = "choose another --run folder for the new recipe, or go on with the old one"});
+           .fix = "choose another folder (--to) for the new recipe, or go on with the old one"});
   }
   write_file_atomically(folder_ / kRecipeFile, to_toml(recipe));
 }
