@@ -45,10 +45,10 @@ int run(const Options& options) {
   if (!options.json.empty()) {
     const std::string json = eval::to_json(result);
     if (options.json == "-") {
-      fmt::print("{}\n", json);
+      fmt::print("{}", json);
       return 0;
     }
-    write_file_atomically(options.json, json + "\n");
+    write_file_atomically(options.json, json);
   }
   print_table(result);
   if (!options.report.empty()) {

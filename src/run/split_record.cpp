@@ -147,11 +147,16 @@ SeenEpisodes seen_episodes(const SplitRecord& record, std::span<const EpisodeMar
       if (!mark.source.empty()) changed.insert(mark.source);
     }
   for (size_t i = 0; i < marks.size(); ++i) {
-    std::vector<int64_t>& kind =
-        trained.contains(content(marks[i])) && !held_out.contains(place(marks[i])) ? seen.trained
-        : changed.contains(marks[i].source)                                        ? seen.doubtful
-                                                                                   : seen.unseen;
-    kind.push_back(static_cast<int64_t>(i));
+    const bool known = held_out.contains(place(marks[i]));
+    const auto index = static_cast<int64_t>(i);
+    if (trained.contains(content(marks[i])) && !known) {
+      seen.trained.push_back(index);
+    } else if (changed.contains(marks[i].source)) {
+      seen.doubtful.push_back(index);
+    } else {
+      seen.unseen.push_back(index);
+      seen.fresh += !known;
+    }
   }
   return seen;
 }

@@ -46,6 +46,7 @@ struct SeenEpisodes {
   std::vector<int64_t> trained;   ///< the run learned from these
   std::vector<int64_t> unseen;    ///< safe to measure on: held out then, or not there then
   std::vector<int64_t> doubtful;  ///< of a recording that the run learned from, cut differently
+  int64_t fresh = 0;              ///< how many of `unseen` were not there when the run began
   bool all_trained = false;       ///< `trained` is everything that the run learned from
 };
 

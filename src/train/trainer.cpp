@@ -204,12 +204,15 @@ class Trainer {
   }
 
   std::string note() const {
-    return fmt::format(
-        "loss {:.4f}{}  {:.0f} samples/s  data wait {:.1f} %  {:.1f} GFLOP/s{}", result_.loss,
-        std::isnan(result_.held_out_loss) ? ""
-                                          : fmt::format("  held out {:.4f}", result_.held_out_loss),
-        result_.samples_per_second, 100 * result_.data_wait_share, result_.gflops,
-        position_.skipped > 0 ? fmt::format("  skipped {}", position_.skipped) : "");
+    std::string text = fmt::format("loss {:.4f}", result_.loss);
+    if (!std::isnan(result_.held_out_loss))
+      text += fmt::format("  held out {:.4f}", result_.held_out_loss);
+    if (result_.samples_per_second > 0)
+      text +=
+          fmt::format("  {:.0f} samples/s  data wait {:.1f} %  {:.1f} GFLOP/s",
+                      result_.samples_per_second, 100 * result_.data_wait_share, result_.gflops);
+    if (position_.skipped > 0) text += fmt::format("  skipped {}", position_.skipped);
+    return text;
   }
 
   /// Mean squared error on the held-out episodes, in deviations of each output. Asked to stop on
