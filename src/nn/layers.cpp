@@ -149,6 +149,11 @@ Tensor mean_squared_error(const Tensor& prediction, const Tensor& target) {
   return reduce_mean(difference * difference);
 }
 
+Tensor huber(const Tensor& error, float limit) {
+  const Tensor size = apply(ops::abs, {error});
+  return where(apply(less, {size, constant_like(size, limit)}), size * size, size * (2 * limit) - limit * limit);
+}
+
 Tensor smooth_l1(const Tensor& prediction, const Tensor& target, float beta) {
   const Tensor size = apply(ops::abs, {prediction - target});
   const Tensor near = apply(less, {size, constant_like(size, beta)});

@@ -114,6 +114,8 @@ std::vector<Key> make_table() {
         "samples per step"),
     row(&R::training, &R::Training::seed, "training.seed", between(0, 0x1p53), fixed,
         "names all random numbers of the run"),
+    row(&R::training, &R::Training::error_limit, "training.error_limit", between(0, 1e6), fixed,
+        "error, in deviations of the output, from which the loss grows in a straight line (Huber); 0: squared everywhere"),
     row(&R::training, &R::Training::precision, "training.precision", one_of({"f32"}), fixed,
         "number format of weights and activations"),
     row(&R::training, &R::Training::log_every_steps, "training.log_every_steps", between(1, kSteps), any_time,

@@ -85,6 +85,7 @@ class RunWriter {
 
  private:
   void prune() const;
+  void mend_marks() const;
 
   Path folder_;
   int64_t keep_;
