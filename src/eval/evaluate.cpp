@@ -242,9 +242,9 @@ run::SeenEpisodes choose_episodes(const run::SplitRecord& record, const data::Da
         seen.doubtful.size()));
   if (seen.trained.empty() && seen.doubtful.empty())
     result.notes.emplace_back("The run learned from nothing in this data set.");
-  else if (seen.unseen.size() > record.held_out.size())
-    result.notes.push_back(fmt::format("{} of these episodes are new since the run was begun.",
-                                       seen.unseen.size() - record.held_out.size()));
+  else if (seen.fresh > 0)
+    result.notes.push_back(
+        fmt::format("{} of these episodes are new since the run was begun.", seen.fresh));
   if (seen.unseen.empty())
     throw Error(
         {.what = "the run may have learned from every episode, so there is none to measure on",

@@ -177,7 +177,8 @@ class Trainer {
     ++position_.skipped_in_row;
     events_->add("train/skipped", position_.step, static_cast<double>(position_.skipped));
     log::warning("step {} is skipped: loss {}, gradient norm {} ({} in a row)", position_.step,
-                 loss, session_->output("gradient_norm").as()[0], position_.skipped_in_row);
+                 std::abs(loss), std::abs(session_->output("gradient_norm").as()[0]),
+                 position_.skipped_in_row);  // abs: "nan", not "-nan"
     if (position_.skipped_in_row > recipe_.training.skip_limit) {
       events_->flush();
       throw Error(

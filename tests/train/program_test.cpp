@@ -78,8 +78,8 @@ void check_sentence(const test::Ended& ended, int code, const std::string& part)
 
 TEST_CASE("train: killed at random moments, a run ends with the weights of one that never was") {
   const Place place;
-  const std::vector<std::string> more = {"training.steps=80", "training.checkpoint_every_steps=2",
-                                         "training.evaluate_every_steps=10"};
+  const std::vector<std::string> more = {"training.steps=40", "training.checkpoint_every_steps=4",
+                                         "training.evaluate_every_steps=20"};
   const Path whole = place.folder("whole");
   const auto start = std::chrono::steady_clock::now();
   REQUIRE(place.train(whole, more).code == 0);
@@ -184,11 +184,11 @@ TEST_CASE("train: mistakes end in one sentence and leave no run behind") {
   fails(2, "there is no key training.batchsize", {"training.batchsize=4"});
   fails(2, "too small for the convolutions", {"model.height=20"});
   fails(2, "model.height is", {"model.height=1000000"});
-  fails(2, "60 training frames do not fill a batch of 64", {"training.batch_size=64"});
+  fails(2, "batch_size is 64, but an epoch has only 60", {"training.batch_size=64"});
   fails(2, "no camera rear", {"data.camera=rear"});
   fails(2, "no number named user/angel", {"data.outputs=user/angel"});
   fails(2, "crop", {"data.crop_top=31", "data.crop_bottom=31"});
-  fails(3, "nowhere", {"data.path=/nowhere"});
+  fails(2, "/nowhere: there is no such folder", {"data.path=/nowhere"});
   fails(2, "GiB", {"training.batch_size=65536", "model.height=2048", "model.width=2048"});
   fails(2, "learning_rate", {"optimizer.learning_rate=1e30"});
 

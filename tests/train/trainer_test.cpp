@@ -2,12 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <cstring>
+#include <limits>
 #include <random>
 #include <thread>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "engine/safetensors.h"
+#include "run/policy.h"
 #include "run/run_folder.h"
 #include "shared.h"
 #include "tiny_drives.h"
@@ -113,4 +118,88 @@ TEST_CASE(
   CHECK(stops > 0);
   CHECK(weights(parts) == weights(whole));
   CHECK(position(parts) == position(whole));
+}
+
+TEST_CASE("train: values that were not recorded, or are infinite, are left out of the loss") {
+  const Drives drives;
+  const Path holes = drives.folder("holes");
+  test::write_drives(holes, {{"a", {30, 12}}}, [](int64_t row, double& angle, double& throttle) {
+    if (row % 3 == 0) angle = std::numeric_limits<double>::quiet_NaN();
+    if (row % 7 == 0) throttle = std::numeric_limits<double>::infinity();
+    if (row < 8) angle = throttle = std::numeric_limits<double>::quiet_NaN();
+  });
+  const Path run = drives.folder("run");
+  const auto recipe = tiny_recipe(
+      holes, "pilotnet", {"training.steps=40", "data.order=sequential", "augmentation.mirror=0"});
+  const train::TrainResult result = train::train(recipe, run);
+  CHECK(result.skipped == 0);
+  CHECK(result.held_out_loss < 0.7);
+  const SafetensorsFile state(run::find_checkpoint(run, "last").folder / "state.safetensors");
+  for (const NamedTensor& tensor : state.tensors())
+    for (size_t i = 0; i < tensor.bytes.size() / 4; ++i) {
+      float value = 0;
+      std::memcpy(&value, tensor.bytes.data() + 4 * i, 4);
+      REQUIRE(std::isfinite(value));
+    }
+}
+
+TEST_CASE("train: a step that is not finite changes no bit of the state") {
+  const Drives drives;
+  const auto recipe = tiny_recipe(drives.data);
+  Session session = run::training_session(recipe, {{0, 0}, {1, 1}});
+  const auto step = [&](float target) {
+    std::ranges::fill(session.input("images").as<uint8_t>(), uint8_t{90});
+    std::ranges::fill(session.input("target").as(), target);
+    session.input("learning_rate").as()[0] = 0.01F;
+    session.run();
+    std::string all;
+    for (const TensorView& view : session.state())
+      all.append(reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size());
+    return all;
+  };
+  const std::string first = step(0.5F);
+  CHECK(session.output("applied").as()[0] == 1);
+  for (const float bad : {std::numeric_limits<float>::infinity(), 1e30F}) {
+    CHECK(step(bad) == first);
+    CHECK(session.output("applied").as()[0] == 0);
+  }
+  CHECK(step(0.5F) != first);
+  CHECK(session.output("applied").as()[0] == 1);
+}
+
+TEST_CASE(
+    "train: too many skipped steps in a row end the run; position and checkpoints stay right") {
+  const Drives drives;
+  const Path run = drives.folder("run");
+  const auto recipe =
+      tiny_recipe(drives.data, "pilotnet",
+                  {"optimizer.name=sgd", "optimizer.learning_rate=100", "optimizer.clip_norm=0",
+                   "schedule.warmup_steps=0", "schedule.name=constant", "training.steps=60",
+                   "training.checkpoint_every_steps=1", "training.keep_checkpoints=100",
+                   "training.evaluate_every_steps=0", "training.skip_limit=3"});
+  std::string message;
+  try {
+    train::train(recipe, run);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  CHECK(message.find("4 steps in a row were not finite, the limit is 3") != std::string::npos);
+  const auto checkpoints = run::list_checkpoints(run);  // the newest first
+  REQUIRE(checkpoints.size() > 3);
+  const auto state = [](const run::Checkpoint& checkpoint) {
+    return read_file(checkpoint.folder / "state.safetensors");
+  };
+  for (size_t i = 0; i < checkpoints.size(); ++i) {
+    run::verify_checkpoint(checkpoints[i]);
+    const run::Position at = run::read_position(checkpoints[i]);
+    CHECK(at.samples_seen == 8 * at.step);
+    CHECK(at.epoch * 56 + at.sample == 8 * at.step);
+  }
+  for (size_t i = 0; i < 3; ++i) {  // these three were skipped
+    CHECK(run::read_position(checkpoints[i]).skipped_in_row == static_cast<int64_t>(3 - i));
+    CHECK(state(checkpoints[i]) == state(checkpoints[3]));
+  }
+  CHECK_THROWS_AS(train::train(recipe, run), Error);  // it does not go on as if nothing were
+  run::Policy policy(recipe, 1);
+  CHECK_NOTHROW(policy.load(checkpoints[0].folder / "state.safetensors"));
 }
