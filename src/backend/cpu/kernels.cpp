@@ -28,7 +28,21 @@ constexpr Row kRows[] = {
     {&ops::layer_norm, make_layer_norm},                                    // Highway
     {&ops::layer_norm_gradient, make_layer_norm_gradient},                  // Highway
     {&ops::adamw_update, make_adamw},                                       // Highway
+    {&ops::attention, make_attention},                                      // Highway
+    {&ops::attention_gradient, make_attention_gradient},                    // Highway
+    {&ops::cross_entropy, make_cross_entropy},                              // Highway
+    {&ops::cross_entropy_gradient, make_cross_entropy_gradient},            // Highway
+    {&ops::rms_norm, make_rms_norm},                                        // Highway
+    {&ops::rms_norm_gradient, make_rms_norm_gradient},                      // Highway
     {&ops::transpose, make_transpose},
+    {&ops::gather, make_gather},
+    {&ops::scatter_add, make_scatter_add},
+    {&ops::max_pool, make_max_pool},
+    {&ops::max_pool_gradient, make_max_pool_gradient},
+    {&ops::average_pool, make_average_pool},
+    {&ops::average_pool_gradient, make_average_pool_gradient},
+    {&ops::random_uniform, make_random_uniform},
+    {&ops::sgd_update, make_sgd},
 };
 
 }  // namespace

@@ -15,15 +15,6 @@
 // Kernels that work on rows of the last axis: sums, softmax, layer norm; and AdamW's sweep.
 HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
-/// Calls body(vector index, lanes) for full vectors, then rest(element index) for what is left.
-template <typename Body, typename Rest>
-HWY_INLINE void for_vectors(size_t n, Body body, Rest rest) {
-  const size_t lanes = hn::Lanes(D());
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) body(i);
-  for (; i < n; ++i) rest(i);
-}
-
 float SumRow(const float* x, size_t n) {
   const D d;
   const size_t lanes = hn::Lanes(d);

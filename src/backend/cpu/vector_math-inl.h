@@ -57,6 +57,15 @@ HWY_INLINE V cos(V x) {
   return within(x, 39000, [](V v) { return hn::Cos(D(), v); }, [](float v) { return std::cos(v); });
 }
 
+/// Calls body(first element) for full vectors, then rest(element index) for what is left.
+template <typename Body, typename Rest>
+HWY_INLINE void for_vectors(size_t n, Body body, Rest rest) {
+  const size_t lanes = hn::Lanes(D());
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) body(i);
+  for (; i < n; ++i) rest(i);
+}
+
 }  // namespace argosy::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
