@@ -21,6 +21,7 @@ void write(Level level, std::string_view text) {
   if (level < lowest) return;
   std::string line;
   if (level == Level::warning) line = colour() ? "\033[33mwarning:\033[0m " : "warning: ";
+  if (level == Level::error) line = colour() ? "\033[31merror:\033[0m " : "error: ";
   line += text;
   print_above_progress(line);
 }

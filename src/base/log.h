@@ -6,7 +6,7 @@
 /// Lines for people, on standard error; data goes to standard output and never through here.
 namespace argosy::log {
 
-enum class Level { debug, info, warning };
+enum class Level { debug, info, warning, error };
 
 /// Lines below `level` are dropped; info unless --verbose or --quiet says otherwise.
 void set_level(Level level);

@@ -29,6 +29,7 @@ class Arguments {
 struct Command {
   const char* name;
   const char* summary;
+  const char* examples;  ///< whole command lines, one a line; --help opens with them
   std::function<int()> (*setup)(Arguments&);
 };
 

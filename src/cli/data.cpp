@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "data/check.h"
 #include "data/dataset.h"
 #include "data/statistics.h"
@@ -65,13 +66,8 @@ int64_t bytes_below(const Path& folder) {
   return bytes;
 }
 
-/// `text` to the file, or to standard output for "-".
-void write_json(const std::string& to, const Json& json) {
-  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-  if (to == "-")
-    fmt::print("{}", text);
-  else
-    write_file_atomically(to, text);
+std::string text_of(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 Json camera_json(const Dataset& set, const std::string& name) {
@@ -232,8 +228,8 @@ struct Options {
 
 int info(const Options& options) {
   const Json json = describe(Dataset::open(options.folder));
-  if (options.json != "-") print_info(json);
-  if (!options.json.empty()) write_json(options.json, json);
+  if (!on_standard_output(options.json)) print_info(json);
+  if (!options.json.empty()) write_json(options.json, text_of(json));
   return 0;
 }
 
@@ -247,7 +243,7 @@ int check(const Options& options) {
       progress->update(frames = done);
     });
   }
-  if (options.json != "-") {
+  if (!on_standard_output(options.json)) {
     for (const std::string& defect : defects) fmt::print("{}\n", defect);
     if (defects.empty())
       fmt::print("{}: whole; {} video frames decoded\n", options.folder, frames);
@@ -256,8 +252,9 @@ int check(const Options& options) {
                  defects.size() == 1 ? "" : "s");
   }
   if (!options.json.empty())
-    write_json(options.json,
-               {{"folder", options.folder}, {"video_frames", frames}, {"defects", defects}});
+    write_json(
+        options.json,
+        text_of({{"folder", options.folder}, {"video_frames", frames}, {"defects", defects}}));
   return defects.empty() ? 0 : static_cast<int>(ErrorKind::file);
 }
 
@@ -310,7 +307,7 @@ int row(const RowOptions& options) {
                    .fix = "give whole numbers"});
     json.push_back(row_json(set, number));
   }
-  write_json("-", json);
+  write_json("-", text_of(json));
   return 0;
 }
 
@@ -326,8 +323,7 @@ auto on_folder(int (*run)(const Options&)) {
   return [run](Arguments& arguments) -> std::function<int()> {
     const auto options = std::make_shared<Options>();
     arguments.positional("FOLDER", options->folder, "a data set (LeRobotDataset v3.0)");
-    arguments.option("--json", options->json,
-                     "write the answer as JSON to this file, - for standard output");
+    arguments.option("--json", options->json, kJsonHelp);
     return [options, run] { return run(*options); };
   };
 }

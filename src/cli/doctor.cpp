@@ -3,10 +3,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/files.h"
+#include "backend/cpu/backend.h"
 #include "base/machine.h"
 #include "base/threads.h"
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #ifdef ARGOSY_WITH_DATA
 #include "data/versions.h"
 #endif
@@ -19,14 +20,17 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 struct Findings {
   Machine machine;
   int threads = 0;
-  Pairs libraries;   // name, version
-  Pairs turned_off;  // what, why and what to do
+  std::string kernels;  // the instruction set that the own CPU kernels use
+  Pairs libraries;      // name, version
+  Pairs turned_off;     // what, why and what to do
 };
 
 Findings look_around() {
-  Findings found{.machine = this_machine(), .threads = thread_count()};
+  Findings found{
+      .machine = this_machine(), .threads = thread_count(), .kernels = cpu::instruction_set()};
   found.libraries.emplace_back("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000,
                                                   FMT_VERSION / 100 % 100, FMT_VERSION % 100));
+  found.libraries.emplace_back("oneDNN", cpu::onednn_version());
 #ifdef ARGOSY_WITH_DATA
   for (auto& library : data::library_versions()) found.libraries.push_back(std::move(library));
 #else
@@ -62,13 +66,14 @@ void print(const Findings& found) {
   for (const CpuFeature& feature : machine.features)
     if (feature.present) features += (features.empty() ? "" : ", ") + feature.name;
   row("instructions", features.empty() ? "none beyond the base set" : features);
+  row("kernels for", found.kernels);
   fmt::print("\nlibraries\n");
   for (const auto& [name, version] : found.libraries) row(name, version);
   fmt::print("\nturned off\n");
   for (const auto& [what, why] : found.turned_off) row(what, why);
 }
 
-void write_json(const Findings& found, const Path& file) {
+std::string to_json(const Findings& found) {
   using Json = nlohmann::ordered_json;
   const Machine& machine = found.machine;
   Json features = Json::object(), libraries = Json::object(), turned_off = Json::object();
@@ -84,21 +89,22 @@ void write_json(const Findings& found, const Path& file) {
                        {"memory_bytes", machine.memory_bytes},
                        {"available_bytes", machine.available_bytes},
                        {"system", machine.system},
+                       {"kernels", found.kernels},
                        {"features", features}}},
                      {"libraries", libraries},
                      {"turned_off", turned_off}};
-  write_file_atomically(file, json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
 
 std::function<int()> doctor(Arguments& arguments) {
   const auto json = std::make_shared<std::string>();
-  arguments.option("--json", *json, "write the findings to this file too");
+  arguments.option("--json", *json, kJsonHelp);
   return [json] {
     const Findings found = look_around();
-    print(found);
-    if (!json->empty()) write_json(found, *json);
+    if (!on_standard_output(*json)) print(found);
+    if (!json->empty()) write_json(*json, to_json(found));
     return 0;
   };
 }

@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
 
@@ -42,20 +43,14 @@ int run(const Options& options) {
   eval::EvaluationResult result =
       eval::evaluate(options.run, options.data, {.checkpoint = options.checkpoint});
   result.provenance.insert(result.provenance.begin(), {"argosy", ARGOSY_VERSION});
-  if (!options.json.empty()) {
-    const std::string json = eval::to_json(result);
-    if (options.json == "-") {
-      fmt::print("{}", json);
-      return 0;
-    }
-    write_file_atomically(options.json, json);
-  }
-  print_table(result);
+  if (!options.json.empty()) write_json(options.json, eval::to_json(result));
+  const bool talk = !on_standard_output(options.json);
+  if (talk) print_table(result);
   if (!options.report.empty()) {
     const Path report(options.report);
     if (report.has_parent_path()) make_folders(report.parent_path());
     write_file_atomically(report, eval::report(result));
-    fmt::print("report: {}\n", options.report);
+    if (talk) fmt::print("report: {}\n", options.report);
   }
   return 0;
 }
@@ -67,7 +62,7 @@ std::function<int()> eval(Arguments& arguments) {
   arguments.positional("RUN", options->run, "the folder of a training run");
   arguments.option("--data", options->data, "the data set to measure on", true);
   arguments.option("--report", options->report, "write a report page (HTML) here");
-  arguments.option("--json", options->json, "write the figures here; - for standard output");
+  arguments.option("--json", options->json, kJsonHelp);
   arguments.option("--checkpoint", options->checkpoint, "last, best or a step");
   return [options] { return run(*options); };
 }

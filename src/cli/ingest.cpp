@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <memory>
 
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/signals.h"
 #include "cli/commands.h"
+#include "cli/json_output.h"
 
 namespace argosy::cli {
 namespace {
@@ -58,9 +58,8 @@ int run(const Options& options) {
   stop_on_signals();
   const data::IngestSummary summary = data::ingest(sources, options.to, job);
   bar.reset();
-  fmt::print("{}", data::summary_text(summary));
-  std::fflush(stdout);
-  if (!options.json.empty()) write_file_atomically(options.json, data::summary_json(summary));
+  if (!on_standard_output(options.json)) fmt::print("{}", data::summary_text(summary));
+  if (!options.json.empty()) write_json(options.json, data::summary_json(summary));
   return summary.interrupted ? kInterruptedExitCode : 0;
 }
 
@@ -80,7 +79,7 @@ std::function<int()> ingest(Arguments& arguments) {
   arguments.option("--known", options->known,
                    "recordings that the data set holds already: refuse, skip or again");
   arguments.flag("--strict", options->strict, "end at the first thing that would be skipped");
-  arguments.option("--json", options->json, "write the summary to this file too (docs/json.md)");
+  arguments.option("--json", options->json, kJsonHelp);
   return [options] { return run(*options); };
 }
 

@@ -14,6 +14,7 @@ std::vector<std::pair<std::string, std::string>> library_versions() {
   return {
       {"FFmpeg", fmt::format("{} (libavutil {}.{}.{})", av_version_info(), AV_VERSION_MAJOR(util),
                              AV_VERSION_MINOR(util), AV_VERSION_MICRO(util))},
+      {"TurboJPEG", ARGOSY_TURBOJPEG_VERSION},
       {"Arrow and Parquet", ARROW_VERSION_STRING},
   };
 }

@@ -5,7 +5,8 @@
 
 namespace argosy::data {
 
-/// Name and version of each library behind this folder, as it is loaded.
+/// Name and version of each library behind this folder: FFmpeg's as it is loaded, the others' as
+/// they were built against.
 std::vector<std::pair<std::string, std::string>> library_versions();
 
 }  // namespace argosy::data

@@ -187,7 +187,8 @@ TEST_CASE("dataset: rows that are not in order are refused with file and row") {
   CHECK(Dataset::open(sample.folder).frames() == 15);
 }
 
-TEST_CASE("dataset: cut and changed tables end in an Error or in the same numbers") {
+TEST_CASE("dataset: cut and changed tables end in an Error or in the same numbers" *
+          doctest::test_suite("slow")) {
   const SampleSet sample;
   const std::vector<double> expected = all_numbers(Dataset::open(sample.folder));
   Random random(17);

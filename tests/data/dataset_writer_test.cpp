@@ -289,7 +289,8 @@ TEST_CASE("writer: a full disk is a clear error and what was there stays") {
   CHECK(failures >= 4);
 }
 
-TEST_CASE("writer: killed at any moment, the data set is the old or the new one") {
+TEST_CASE("writer: killed at any moment, the data set is the old or the new one" *
+          doctest::test_suite("slow")) {
   const test::TemporaryFolder temporary;
   const Path folder = temporary.path() / "set";
   DatasetOptions options = sample_options();

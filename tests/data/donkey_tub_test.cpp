@@ -358,7 +358,8 @@ TEST_CASE("tub: a manifest that is not right is an error that names the line") {
   CHECK(contains(manifest_error("[1e999]\n"), "a number is out of range"));
 }
 
-TEST_CASE("tub: deep nesting, a huge line and a huge file end in a sentence, not in a crash") {
+TEST_CASE("tub: deep nesting, a huge line and a huge file end in a sentence, not in a crash" *
+          doctest::test_suite("slow")) {
   const test::TemporaryFolder temporary;
   const std::string deep(100'000, '[');
   CHECK(contains(manifest_error(deep), "nested deeper than 16"));
@@ -418,7 +419,7 @@ TEST_CASE("tub: names that mean something to a file system or a table do no harm
                                 "input a_b is left out: there is a column a_b already"});
 }
 
-TEST_CASE("tub: changed bytes end in a recording or in an Error") {
+TEST_CASE("tub: changed bytes end in a recording or in an Error" * doctest::test_suite("slow")) {
   const test::TemporaryFolder temporary;
   TubMaker maker(4);
   maker.records[2].more = R"(, "imu": [1.5, 2.5])";

@@ -384,7 +384,8 @@ TEST_CASE("ingest: options out of range are refused by the flag's name") {
   CHECK(contains(error_of({a}, to, {.task = ""}), "--task"));
 }
 
-TEST_CASE("ingest: the program killed at any moment leaves the old data set or the new one") {
+TEST_CASE("ingest: the program killed at any moment leaves the old data set or the new one" *
+          doctest::test_suite("slow")) {
   const test::TemporaryFolder temporary;
   const Path a = tub(temporary.path() / "a"), b = tub(temporary.path() / "b", 12),
              original = temporary.path() / "original", folder = temporary.path() / "in",
