@@ -39,9 +39,9 @@ std::vector<Key> make_table() {
   return {
     // the model
     row(&R::model, &R::Model::name, "model.name", one_of({"pilotnet", "clip_transformer"}), fixed,
-        "pilotnet: convolutions on one frame; clip_transformer: the same on every frame of a clip, then attention over time"),
+        "pilotnet: convolutions on the frames of a clip, stacked as channels; clip_transformer: on each frame, then attention over time"),
     row(&R::model, &R::Model::frames, "model.frames", between(1, 256), fixed,
-        "frames in a clip, the last of them the present one; pilotnet sees 1"),
+        "frames in a clip, the last of them the present one"),
     row(&R::model, &R::Model::frame_interval_s, "model.frame_interval_s", above(0, 60), fixed,
         "seconds between the frames of a clip, a multiple of the data set's frame time"),
     row(&R::model, &R::Model::height, "model.height", between(16, 2048), fixed,
