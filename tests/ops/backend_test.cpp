@@ -42,8 +42,9 @@ std::optional<Sample> enlarged(const OpDef& op, const Sample& sample) {
     if (large.attributes.values().contains("shape")) return {};
     int64_t elements = 0;
     try {
-      for (const Type& type : infer(op, large.attributes, large.inputs))
-        elements = std::max(elements, type.elements());
+      const std::vector<Type> out = infer(op, large.attributes, large.inputs);
+      for (const Type& type : out) elements = std::max(elements, type.elements());
+      if (op.flops && op.flops(large.inputs, out, large.attributes) > 2e8) continue;
     } catch (const std::exception&) {
       return {};
     }
