@@ -93,7 +93,8 @@ int run(int argc, char** argv) {
   }
   if (verbose) log::set_level(log::Level::debug);
   if (quiet) log::set_level(log::Level::warning);
-  if (threads > 0) set_thread_count(threads);
+  // said to OpenMP on this thread, the one that computes, before oneDNN asks how many there are
+  set_thread_count(threads > 0 ? threads : thread_count());
   return chosen();
 }
 
