@@ -1,6 +1,8 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -13,6 +15,17 @@ namespace {
 
 std::mutex mutex;
 std::string shown;  // the bar now on the terminal's last line, if any
+
+/// The first part of a line that fits into one row of the terminal: a wrapped line could not be
+/// drawn over.
+std::string cut_to_terminal(const std::string& line) {
+  struct winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return line;
+  int columns = 0;
+  for (size_t i = 0; i < line.size(); ++i)  // bytes 10xxxxxx continue a character
+    if ((line[i] & 0xC0) != 0x80 && ++columns > size.ws_col) return line.substr(0, i);
+  return line;
+}
 
 void show(const std::string& bar) {
   const std::scoped_lock lock(mutex);
@@ -80,7 +93,8 @@ void Progress::draw(bool last) {
   using namespace std::chrono_literals;
   if (log::terminal()) {
     if (!last && now - drawn_ < 100ms) return;
-    show(line(true));
+    const std::string whole = line(true), cut = cut_to_terminal(whole);
+    show(cut == whole ? whole : cut_to_terminal(line(false)));  // figures before the bar
     if (last) {
       const std::scoped_lock lock(mutex);
       shown.clear();

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <type_traits>
 
 namespace argosy {
 
@@ -12,5 +13,12 @@ void set_thread_count(int count);
 /// least each. The cut depends on n, grain and thread_count() alone, so results do not depend on
 /// timing. The same threads serve oneDNN. Not to be nested; an exception in body is a Bug.
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+/// The same for any callable, by reference, so that no memory is allocated for what it captures.
+template <typename Body>
+  requires(!std::is_same_v<Body, std::function<void(int64_t, int64_t)>>)
+void parallel_for(int64_t n, int64_t grain, const Body& body) {
+  parallel_for(n, grain, std::function<void(int64_t, int64_t)>(std::cref(body)));
+}
 
 }  // namespace argosy

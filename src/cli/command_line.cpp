@@ -166,7 +166,8 @@ std::function<int()> read_command_line(int argc, char** argv, std::span<const Co
   }
   if (verbose) log::set_level(log::Level::debug);
   if (quiet) log::set_level(log::Level::warning);
-  if (threads > 0) set_thread_count(threads);
+  // said to OpenMP on this thread, the one that computes, before oneDNN asks how many there are
+  set_thread_count(threads > 0 ? threads : thread_count());
   return chosen;
 }
 

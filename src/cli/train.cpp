@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <memory>
 
-#include "base/error.h"
+#include "base/files.h"
 #include "base/progress.h"
 #include "base/signals.h"
 #include "cli/commands.h"
@@ -19,31 +20,42 @@ struct Options {
   bool dump_program = false;
 };
 
+void print(const train::TrainResult& result) {
+  fmt::print("{} of {} steps done, this time in {}", result.steps, result.total_steps,
+             duration_text(result.seconds));
+  if (result.samples_per_second > 0)
+    fmt::print(": {:.0f} samples/s, {:.1f} GFLOP/s, waited for data {:.1f} % of the time",
+               result.samples_per_second, result.gflops, 100 * result.data_wait_share);
+  std::string scores;
+  if (!std::isnan(result.loss)) scores = fmt::format("loss {:.4f}", result.loss);
+  if (!std::isnan(result.held_out_loss))
+    scores += fmt::format(", on held-out episodes {:.4f}", result.held_out_loss);
+  if (result.skipped > 0)
+    scores += fmt::format("; {} steps were skipped because they were not finite", result.skipped);
+  fmt::print("\n{}{}", scores, scores.empty() ? "" : "\n");
+}
+
 int run(const Options& options) {
   const run::Recipe recipe = run::load_recipe(options.recipe, options.overrides);
   if (options.dump_program) {
     fmt::print("{}", train::dump_program(recipe));
     return 0;
   }
-  if (options.to.empty())
-    throw Error(
-        {.what = "no folder is given for the run", .where = "--to", .fix = "add --to runs/NAME"});
+  const std::string to =
+      options.to.empty() ? (Path("runs") / Path(options.recipe).stem()).string() : options.to;
   stop_on_signals();
-  const train::TrainResult result = train::train(recipe, options.to, {.stop = &stop_asked});
-  fmt::print(
-      "{} of {} steps in {}, {:.0f} samples/s, {:.1f} GFLOP/s, waited for data {:.1f} % of the "
-      "time\n",
-      result.steps, result.total_steps, duration_text(result.seconds), result.samples_per_second,
-      result.gflops, 100 * result.data_wait_share);
-  fmt::print("loss {:.4f}, on held-out episodes {:.4f}{}\n", result.loss, result.held_out_loss,
-             result.skipped ? fmt::format("; {} steps were skipped because they were not finite",
-                                          result.skipped)
-                            : "");
+  const train::TrainResult result = train::train(recipe, to, {.stop = &stop_asked});
+  if (result.complete_already)
+    fmt::print(
+        "{} is complete with {} steps; raise training.{} to go on, or begin another with --to\n",
+        to, result.steps, recipe.training.steps > 0 ? "steps" : "epochs");
+  else
+    print(result);
   if (result.stopped) {
     fmt::print("stopped; the same command goes on from here\n");
     return kInterruptedExitCode;
   }
-  fmt::print("next: argosy eval {} --data {} --report report.html\n", options.to, recipe.data.path);
+  fmt::print("next: argosy eval {} --data {} --report report.html\n", to, recipe.data.path);
   return 0;
 }
 
@@ -54,8 +66,10 @@ std::function<int()> train(Arguments& arguments) {
   arguments.positional("RECIPE", options->recipe, "a training recipe, e.g. recipes/drive.toml");
   arguments.positionals("KEY=VALUE", options->overrides,
                         "changes to the recipe, e.g. data.path=out/drives", false);
-  arguments.option("--to", options->to,
-                   "the run's folder; an existing run goes on from its last checkpoint");
+  arguments.option(
+      "--to", options->to,
+      "the run's folder (default: runs/ and the recipe's name); an existing run goes on "
+      "from its last checkpoint");
   arguments.flag("--dump-program", options->dump_program,
                  "print the compiled training step and end");
   return [options] { return run(*options); };

@@ -45,6 +45,13 @@ std::vector<Tensor> gradients(const Tensor& loss, std::span<const Tensor> variab
       any |= found != grads.end();
     }
     if (!any || !is_floating(graph.node(i).outputs[0].dtype)) continue;
+    const size_t open = output_grads.size() - static_cast<size_t>(op.kept_for_gradient);
+    for (size_t o = open; o < output_grads.size(); ++o)
+      if (output_grads[o])
+        throw Error(
+            {.what = fmt::format("output {} of op {} has no gradient", o, op.name),
+             .where = graph.node(i).label.empty() ? "model" : "model, " + graph.node(i).label,
+             .fix = "keep it out of what the loss depends on"});
     if (!op.gradient)
       throw Error({.what = fmt::format("op {} has no gradient", op.name),
                    .where = graph.node(i).label.empty() ? "model" : "model, " + graph.node(i).label,

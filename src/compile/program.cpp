@@ -32,7 +32,7 @@ class Lowering {
            variable.trainable});
     for (int32_t i = 0; i < static_cast<int32_t>(graph_.nodes().size()); ++i) lower_node(i);
     for (const Port& port : graph_.outputs())
-      program_.outputs.push_back({port.name, buffer_of(port.value)});
+      program_.outputs.push_back({port.name, output_buffer(port.value)});
     copy_updates();
     mark_owners();
     return std::move(program_);
@@ -170,6 +170,20 @@ class Lowering {
               .outputs = {to}};
     call.bytes = 2.0 * static_cast<double>(type.bytes());
     program_.calls.push_back(std::move(call));
+  }
+
+  /// Where an output is found after the run: a variable's old value is set aside before the
+  /// updates.
+  int32_t output_buffer(Value value) {
+    const Value variable = source(value);
+    const bool changes =
+        std::any_of(graph_.updates().begin(), graph_.updates().end(), [&](const Update& update) {
+          return update.variable == variable && source(update.value) != variable;
+        });
+    if (!changes) return buffer_of(value);
+    const int32_t aside = new_buffer(graph_.type(value), Region::arena);
+    copy(buffer_of(value), aside);
+    return aside;
   }
 
   /// Updates whose value was not computed in place. A value that is itself state is set aside

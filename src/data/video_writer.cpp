@@ -110,7 +110,7 @@ struct VideoWriter::State {
   ScalerHolder scaler;
   std::vector<uint8_t> padded;  ///< swscale reads whole SIMD blocks, some bytes behind the last row
   AVRational base;
-  int64_t written = 0;
+  int64_t written = 0, packets = 0, delay = 0;
   bool finished = false;
 
   State(const Path& path, int fps) : file(path), mp4(path), base{1, fps} {}
@@ -134,6 +134,8 @@ struct VideoWriter::State {
     e.flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
     // in so short a group they save nothing, and every seek would wait for them
     if (gop < 5) e.max_b_frames = 0;
+    // B-frames of B-frames come two places early; AV1 hides its reordering inside the packets
+    delay = gop < 5 || e.codec_id == AV_CODEC_ID_AV1 ? 0 : 2;
     av_opt_set(e.priv_data, "preset", kind.preset, 0);
     av_opt_set(e.priv_data, "crf", fmt::format("{}", quality).c_str(), 0);
     av_opt_set(e.priv_data, kind.parameters_key, kind.parameters, 0);
@@ -161,6 +163,8 @@ struct VideoWriter::State {
       code = avcodec_receive_packet(encoder.get(), packet.get());
       if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return;
       if (code < 0) break;
+      // x265 gives decoding times that nobody set when there are fewer frames than it reorders
+      packet->dts = packets++ - delay;
       packet->duration = 1;
       mp4.write(packet.get(), base);
     }

@@ -1,18 +1,22 @@
 #include "eval/evaluate.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <chrono>
 #include <limits>
+#include <memory>
 
+#include "backend/cpu/backend.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/machine.h"
 #include "base/progress.h"
+#include "base/threads.h"
+#include "data/versions.h"
 #include "data/video.h"
 #include "eval/ridge.h"
 #include "run/driving.h"
 #include "run/policy.h"
 #include "run/run_folder.h"
+#include "run/split_record.h"
 
 namespace argosy::eval {
 namespace {
@@ -70,11 +74,11 @@ struct Places {
 };
 
 Places lay_out(const data::Dataset& dataset, const run::DrivingData& driving,
-               EvaluationResult& result) {
+               std::span<const int64_t> measured, EvaluationResult& result) {
   constexpr double kMissing = std::numeric_limits<double>::quiet_NaN();
   Places places;
   places.of_row.resize(static_cast<size_t>(dataset.frames()));
-  for (const int64_t index : driving.split().held_out) {
+  for (const int64_t index : measured) {
     const data::Episode& episode = dataset.episodes()[static_cast<size_t>(index)];
     EpisodeResult entry{.episode = index, .source = episode.source};
     if (!episode.tasks.empty()) entry.task = episode.tasks.front();
@@ -84,23 +88,34 @@ Places lay_out(const data::Dataset& dataset, const run::DrivingData& driving,
       places.of_row[static_cast<size_t>(episode.from) + i] = {result.episodes.size(), i};
     }
     const std::vector<double> missing(length, kMissing);
-    entry.outputs.assign(driving.outputs().size(), {missing, missing, missing});
+    entry.outputs.assign(driving.outputs().size(), {missing, missing, {}});
     result.episodes.push_back(std::move(entry));
   }
   return places;
 }
 
-void fit_baselines(const data::Dataset& dataset, const run::DrivingData& driving,
-                   const Places& places, Progress& progress, int64_t& done,
-                   EvaluationResult& result) {
-  const auto outputs = static_cast<int64_t>(driving.outputs().size());
-  const std::vector<int64_t>& training = driving.split().training;
-  const std::vector<int64_t> validation = validation_episodes(training);
-  RidgeRegression regression(kGreyPixels, outputs);
-  GreyFrames(dataset, driving, training)
+/// A data set and those of its episodes that matter here.
+struct Part {
+  const data::Dataset& dataset;
+  const run::DrivingData& driving;
+  std::vector<int64_t> episodes;
+
+  int64_t frames() const {
+    int64_t count = 0;
+    for (const int64_t index : episodes)
+      count += dataset.episodes()[static_cast<size_t>(index)].length();
+    return count;
+  }
+};
+
+void fit_baselines(const Part& training, const Part& measured, const Places& places,
+                   Progress& progress, int64_t& done, EvaluationResult& result) {
+  const std::vector<int64_t> validation = validation_episodes(training.episodes);
+  RidgeRegression regression(kGreyPixels, static_cast<int64_t>(result.outputs.size()));
+  GreyFrames(training.dataset, training.driving, training.episodes)
       .for_each(progress, done, [&](int64_t row, auto grey, auto targets) {
-        const bool chooses =
-            std::binary_search(validation.begin(), validation.end(), dataset.episode_of(row).index);
+        const bool chooses = std::binary_search(validation.begin(), validation.end(),
+                                                training.dataset.episode_of(row).index);
         regression.add(grey, targets, chooses);
       });
   const LinearModel ridge = regression.fit();
@@ -108,35 +123,57 @@ void fit_baselines(const data::Dataset& dataset, const run::DrivingData& driving
   for (size_t o = 0; o < result.outputs.size(); ++o) {
     result.outputs[o].training_mean = means[o];
     result.outputs[o].ridge_penalty = ridge.penalties[o];
+    for (EpisodeResult& episode : result.episodes)
+      episode.outputs[o].ridge.assign(episode.time_s.size(), 0);
   }
-  std::vector<double> predicted(static_cast<size_t>(outputs));
-  GreyFrames(dataset, driving, driving.split().held_out)
-      .for_each(progress, done, [&](int64_t row, auto grey, auto targets) {
+  std::vector<double> predicted(result.outputs.size());
+  GreyFrames(measured.dataset, measured.driving, measured.episodes)
+      .for_each(progress, done, [&](int64_t row, auto grey, auto) {
         const auto [episode, frame] = places.at(row);
         ridge.predict(grey, predicted);
-        for (size_t o = 0; o < predicted.size(); ++o) {
-          result.episodes[episode].outputs[o].recorded[frame] = targets[o];
+        for (size_t o = 0; o < predicted.size(); ++o)
           result.episodes[episode].outputs[o].ridge[frame] = predicted[o];
-        }
       });
 }
 
-void run_policy(const data::Dataset& dataset, const run::DrivingData& driving, run::Policy& policy,
-                const Places& places, Progress& progress, int64_t& done, EvaluationResult& result) {
-  data::Loader loader(dataset,
-                      driving.evaluation_clips(driving.split().held_out, policy.batch_size()));
+void run_policy(const Part& measured, run::Policy& policy, const Places& places, Progress& progress,
+                int64_t& done, EvaluationResult& result) {
+  const auto start = std::chrono::steady_clock::now();
+  data::Loader loader(measured.dataset,
+                      measured.driving.evaluation_clips(measured.episodes, policy.batch_size()));
   const auto outputs = static_cast<size_t>(policy.outputs());
+  std::vector<float> targets(static_cast<size_t>(policy.batch_size()) * outputs);
   for (int64_t b = 0; b < loader.batches_per_epoch(); ++b) {
     const data::Batch& batch = loader.next();
     const std::span<const float> predicted = policy.predict(batch.cameras[0].pixels, batch.size);
+    measured.driving.targets(batch, targets);
     for (size_t i = 0; i < static_cast<size_t>(batch.size); ++i) {
       const auto [episode, frame] = places.at(batch.rows[i]);
-      for (size_t o = 0; o < outputs; ++o)
+      for (size_t o = 0; o < outputs; ++o) {
+        result.episodes[episode].outputs[o].recorded[frame] = targets[i * outputs + o];
         result.episodes[episode].outputs[o].model[frame] = predicted[i * outputs + o];
+      }
     }
     done += batch.size;
     progress.update(done);
   }
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.provenance.emplace_back(
+      "speed", fmt::format("{:.0f} frames/s, decoded and predicted in batches of {}",
+                           static_cast<double>(result.frames()) / seconds, policy.batch_size()));
+}
+
+/// What the figures were made with.
+void add_provenance(EvaluationResult& result) {
+  const Machine machine = this_machine();
+  auto& rows = result.provenance;
+  rows.emplace_back("CPU", machine.cpu);
+  rows.emplace_back("instruction set", cpu::instruction_set());
+  rows.emplace_back("threads", fmt::to_string(thread_count()));
+  rows.emplace_back("system", machine.system);
+  rows.emplace_back("oneDNN", cpu::onednn_version());
+  for (auto& library : data::library_versions()) rows.push_back(std::move(library));
 }
 
 void add_pictures(const data::Dataset& dataset, const run::DrivingData& driving,
@@ -152,24 +189,80 @@ void add_pictures(const data::Dataset& dataset, const run::DrivingData& driving,
   }
 }
 
-bool same_folder(const Path& a, const Path& b) {
-  std::error_code ignored;
-  return std::filesystem::equivalent(a, b, ignored);
+/// The run's own data set, opened for its training episodes alone.
+struct OwnData {
+  data::Dataset dataset;
+  run::DrivingData driving;
+  std::vector<int64_t> training;
+
+  OwnData(const Path& folder, const run::Recipe& recipe, const run::SplitRecord& record)
+      : dataset(data::Dataset::open(folder)), driving(dataset, recipe) {
+    const auto seen = seen_episodes(record, run::mark_episodes(dataset, driving.outputs()));
+    if (seen.all_trained) training = seen.trained;
+  }
+};
+
+/// Nothing, with a note, where it is gone or no longer what the run learned from.
+std::unique_ptr<OwnData> own_data(const run::Recipe& recipe, const run::SplitRecord& record,
+                                  std::vector<std::string>& notes) {
+  std::string why = "it has changed";
+  try {
+    auto own = std::make_unique<OwnData>(record.dataset, recipe, record);
+    if (!own->training.empty()) {
+      notes.push_back(fmt::format("The baselines are fitted to what the run learned from, in {}.",
+                                  record.dataset));
+      return own;
+    }
+  } catch (const Error& error) {
+    why = error.what();
+  }
+  notes.push_back(
+      fmt::format("There is no ridge regression to compare with, because what the run learned from "
+                  "is not in {} any more ({}).",
+                  record.dataset, why));
+  return nullptr;
+}
+
+run::SplitRecord split_of(const Path& run) {
+  if (auto record = run::read_split(run)) return *std::move(record);
+  throw Error({.what = "split.json is missing, so nobody knows what the run learned from",
+               .where = run,
+               .fix = "restore the file from a copy of the run, or train again",
+               .kind = ErrorKind::file});
+}
+
+/// The episodes to measure on: never one that the run learned from.
+run::SeenEpisodes choose_episodes(const run::SplitRecord& record, const data::Dataset& dataset,
+                                  const run::DrivingData& driving, EvaluationResult& result) {
+  const auto seen = seen_episodes(record, run::mark_episodes(dataset, driving.outputs()));
+  if (!seen.doubtful.empty())
+    result.notes.push_back(fmt::format(
+        "{} episodes are left out: they come from recordings that the run learned from, but are "
+        "cut differently.",
+        seen.doubtful.size()));
+  if (seen.trained.empty() && seen.doubtful.empty())
+    result.notes.emplace_back("The run learned from nothing in this data set.");
+  else if (seen.fresh > 0)
+    result.notes.push_back(
+        fmt::format("{} of these episodes are new since the run was begun.", seen.fresh));
+  if (seen.unseen.empty())
+    throw Error(
+        {.what = "the run may have learned from every episode, so there is none to measure on",
+         .where = dataset.folder(),
+         .fix = "give other recordings, or train with a data.holdout_share above 0 on recordings "
+                "of two episodes or more"});
+  return seen;
 }
 
 }  // namespace
 
 EvaluationResult evaluate(const Path& run, const Path& data, const EvaluateOptions& options) {
-  run::Recipe recipe = run::read_run_recipe(run);
+  const run::Recipe recipe = run::read_run_recipe(run);
+  const run::SplitRecord record = split_of(run);
   const run::Checkpoint checkpoint = run::find_checkpoint(run, options.checkpoint);
   run::verify_checkpoint(checkpoint);
   const data::Dataset dataset = data::Dataset::open(data);
   const run::DrivingData driving(dataset, recipe);
-  if (driving.split().held_out.empty())
-    throw Error(
-        {.what = "no episode is held out to measure on",
-         .where = data,
-         .fix = "give recordings of two episodes or more, or a data.holdout_share above 0"});
   run::Policy policy(recipe, kBatch);
   policy.load(checkpoint.folder / run::kStateFile);
 
@@ -179,30 +272,34 @@ EvaluationResult evaluate(const Path& run, const Path& data, const EvaluateOptio
   result.step = checkpoint.step;
   result.dataset = data;
   result.fps = dataset.fps();
-  result.training_episodes = static_cast<int64_t>(driving.split().training.size());
-  result.training_frames = driving.split().training_frames;
-  result.notes = driving.split().notes;
-  if (!same_folder(data, recipe.data.path))
-    result.notes.push_back(fmt::format(
-        "The run was trained on {}; baselines are fitted to the training episodes of {}.",
-        recipe.data.path, data.string()));
+  result.training_episodes = static_cast<int64_t>(record.training.size());
+  for (const run::EpisodeMark& mark : record.training) result.training_frames += mark.frames;
+  const run::SeenEpisodes seen = choose_episodes(record, dataset, driving, result);
   if (options.checkpoint == "best")
-    result.notes.push_back(
-        "The best checkpoint was chosen on these held-out episodes, which flatters its scores.");
-  for (const run::Element& output : driving.outputs()) {
+    result.notes.emplace_back(
+        "The best checkpoint was chosen on held-out episodes, which flatters its scores on them.");
+  const auto means = policy.session().state("output/mean").as();
+  for (size_t o = 0; o < driving.outputs().size(); ++o) {
     OutputResult entry;
-    entry.name = output.name;
-    entry.unit = output.unit;
+    entry.name = driving.outputs()[o].name;
+    entry.unit = driving.outputs()[o].unit;
+    entry.training_mean = means[o];
     result.outputs.push_back(entry);
   }
-  const Places places = lay_out(dataset, driving, result);
-  const run::DrivingData& d = driving;
+  const Part measured{dataset, driving, seen.unseen};
+  const Places places = lay_out(dataset, driving, measured.episodes, result);
+  const auto own = seen.all_trained ? nullptr : own_data(recipe, record, result.notes);
+  std::optional<Part> training;
+  if (seen.all_trained) training.emplace(Part{dataset, driving, seen.trained});
+  if (own) training.emplace(Part{own->dataset, own->driving, own->training});
+
   Progress progress("evaluate", "frames",
-                    d.split().training_frames + 2 * d.split().held_out_frames);
+                    measured.frames() + (training ? training->frames() + measured.frames() : 0));
   int64_t done = 0;
-  fit_baselines(dataset, driving, places, progress, done, result);
-  run_policy(dataset, driving, policy, places, progress, done, result);
+  if (training) fit_baselines(*training, measured, places, progress, done, result);
+  run_policy(measured, policy, places, progress, done, result);
   progress.finish();
+  add_provenance(result);
 
   score(result);
   result.moments = worst_moments(result, static_cast<size_t>(options.moments));

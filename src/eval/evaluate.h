@@ -12,9 +12,10 @@ struct EvaluateOptions {
   int64_t moments = 8;              ///< pictures of the worst moments
 };
 
-/// Measures a trained run on the held-out episodes of a data set, beside the best constant and
-/// ridge regression fitted on its training episodes. throws Error: no run, a damaged checkpoint, a
-/// data set without the run's camera or outputs
+/// Measures a trained run on the episodes of a data set that it did not learn from (its split.json
+/// knows), beside the best constant and ridge regression fitted to those that it did.
+/// throws Error: no run, a damaged checkpoint, a data set without the run's camera or outputs, no
+///        episode that the run has not seen
 EvaluationResult evaluate(const Path& run, const Path& data, const EvaluateOptions& options = {});
 
 }  // namespace argosy::eval

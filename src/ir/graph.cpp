@@ -105,6 +105,9 @@ void Graph::update(const Tensor& variable, const Tensor& value) {
   check(variable_of(variable.value()) != nullptr, "only a variable can be updated");
   check(variable.type() == value.type(), "a variable {} cannot take {}", variable.type(),
         value.type());
+  for (const Update& other : updates_)
+    check(other.variable != variable.value(), "variable {} is updated twice",
+          variable_of(variable.value())->name);
   updates_.push_back({variable.value(), value.value()});
 }
 

@@ -98,8 +98,14 @@ struct OpDef {
   bool any_dtype = false;
   Pointwise pointwise = {};
   bool commutative = false;
+  /// Every correct kernel gives the same bits: elements are moved or chosen, or each result is one
+  /// rounding of one operation. Only such ops are computed at compile time.
+  bool exact = false;
   /// Output 0 is input 0's bytes under another shape: costs nothing.
   bool view = false;
+  /// The last so many outputs exist for the gradient rule; nothing may be differentiated through
+  /// them.
+  int kept_for_gradient = 0;
   /// Output i may take the memory of input in_place[i] (-1: none) when nobody reads that later.
   std::vector<int> in_place = {};
   /// Any output may take the memory of any operand of the same size.

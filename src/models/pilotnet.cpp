@@ -30,9 +30,12 @@ Tensor pilotnet_features(const Scope& scope, const Tensor& images) {
 
 Tensor pilotnet(const Scope& scope, const Tensor& images, const PolicyOptions& options) {
   const int64_t batch = images.size(0), times = images.size(1);
-  const Tensor newest = ops::slice_axis(images, 1, times - 1, times);
-  const Tensor frame = ops::reshape_to(newest, {batch, images.size(2), images.size(3), 3});
-  Tensor x = pilotnet_features(scope, normalised(frame, options.normalization));
+  const int64_t height = images.size(2), width = images.size(3);
+  std::vector<Tensor> frames;
+  for (int64_t t = 0; t < times; ++t)
+    frames.push_back(ops::reshape_to(ops::slice_axis(images, 1, t, t + 1), {batch, height, width, 3}));
+  const Tensor stacked = ops::concatenate(frames, 3);
+  Tensor x = pilotnet_features(scope, normalised(stacked, options.normalization));
   x = dropout(scope, relu(linear(scope / "hidden1", x, 100)), options.dropout);
   x = dropout(scope, relu(linear(scope / "hidden2", x, 50)), options.dropout);
   return linear(scope / "head", x, options.outputs);

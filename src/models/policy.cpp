@@ -9,7 +9,7 @@ namespace argosy::models {
 
 std::span<const PolicyModel> policy_models() {
   static constexpr PolicyModel models[] = {
-      {"pilotnet", "convolutions and a small head on the newest frame", pilotnet},
+      {"pilotnet", "convolutions over the stacked frames and a small head", pilotnet},
       {"clip_transformer", "convolutions on every frame, then attention over time",
        clip_transformer},
   };

@@ -35,8 +35,7 @@ Tensor layer_norm(const Scope& scope, const Tensor& x, double epsilon) {
 
 Tensor rms_norm(const Scope& scope, const Tensor& x, double epsilon) {
   const Tensor weight = scope.parameter("weight", {x.size(-1)}, constant(1), false);
-  const Tensor mean = reduce_mean(x * x, {-1}, true);
-  return x * apply(rsqrt, {mean + static_cast<float>(epsilon)}) * weight;
+  return x.graph().add(ops::rms_norm, std::vector{x, weight}, {{"epsilon", epsilon}})[0];
 }
 
 namespace {
@@ -149,8 +148,14 @@ Tensor mean_squared_error(const Tensor& prediction, const Tensor& target) {
   return reduce_mean(difference * difference);
 }
 
+Tensor huber(const Tensor& error, float limit) {
+  const Tensor size = apply(ops::abs, {error});
+  return where(apply(less, {size, constant_like(size, limit)}), size * size, size * (2 * limit) - limit * limit);
+}
+
 Tensor smooth_l1(const Tensor& prediction, const Tensor& target, float beta) {
   const Tensor size = apply(ops::abs, {prediction - target});
+  if (beta <= 0) return reduce_mean(size);
   const Tensor near = apply(less, {size, constant_like(size, beta)});
   return reduce_mean(where(near, size * size * (0.5f / beta), size - 0.5f * beta));
 }

@@ -58,6 +58,8 @@ Tensor residual_block(const Scope& scope, const Tensor& x, int64_t channels, int
 
 /// Mean of (prediction - target)^2 over all elements.
 Tensor mean_squared_error(const Tensor& prediction, const Tensor& target);
+/// Of each element: its square up to `limit`, from there on the tangent.
+Tensor huber(const Tensor& error, float limit);
 /// Mean of smooth L1 (quadratic within `beta`).
 Tensor smooth_l1(const Tensor& prediction, const Tensor& target, float beta);
 /// Mean cross-entropy over rows of logits [N, V] whose label is not negative.

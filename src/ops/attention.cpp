@@ -16,16 +16,24 @@ struct Sizes {
 
 Sizes sizes(const Shape& q, const Shape& k) { return {q[0], q[1], k[1], q[2], k[2], q[3]}; }
 
-std::vector<Type> infer(const InferArgs& args) {
-  const Shape &q = args.in[0].shape, &k = args.in[1].shape;
-  args.require(q.size() == 4 && k.size() == 4 && args.in[2].shape == k,
+/// The types of y and the log-sum-exp for q, k and v, which stand from operand `first` on.
+std::vector<Type> outputs_of(const InferArgs& args, size_t first) {
+  const Types in = args.in.subspan(first, 3);
+  const Shape &q = in[0].shape, &k = in[1].shape;
+  args.require(q.size() == 4 && k.size() == 4 && in[2].shape == k,
                "needs q [B, T, H, D] and k, v [B, S, G, D]");
   args.require(q[0] == k[0] && q[3] == k[3] && k[2] > 0 && q[2] % k[2] == 0,
                "batches, widths or heads do not fit");
+  for (const Type& type : in)
+    args.require(is_floating(type.dtype) && type.dtype == in[0].dtype,
+                 "operands need one real dtype");
+  args.require(k[1] > 0, "there are no keys");
   args.require(!args.attributes.get<bool>("causal") || q[1] <= k[1],
                "causal attention to a shorter past");
-  return {args.in[0], {DType::f32, {q[0], q[2], q[1]}}};
+  return {in[0], {DType::f32, {q[0], q[2], q[1]}}};
 }
+
+std::vector<Type> infer(const InferArgs& args) { return outputs_of(args, 0); }
 
 std::vector<Tensor> gradient(const GradArgs& g) {
   return g.input(0).graph().add(
@@ -81,6 +89,9 @@ void reference(KernelArgs& a) {
 }
 
 std::vector<Type> infer_gradient(const InferArgs& args) {
+  const std::vector<Type> outputs = outputs_of(args, 1);
+  args.require(args.in[0] == args.in[1] && args.in[4] == outputs[0] && args.in[5] == outputs[1],
+               "needs dy, q, k, v, y and the log-sum-exp [B, H, T]");
   return {args.in[1], args.in[2], args.in[3]};
 }
 
@@ -117,6 +128,15 @@ double flops(const Shape& q, const Shape& k, double per_product) {
   return per_product * static_cast<double>(z.b * z.h * z.t) * static_cast<double>(z.s * z.d);
 }
 
+/// As the forward pass would leave it: a log-sum-exp of nothing would let probabilities overflow.
+Sample gradient_sample(int64_t t, int64_t s, int64_t h, int64_t g, int64_t d) {
+  Sample result =
+      sample({{1, t, h, d}, {1, t, h, d}, {1, s, g, d}, {1, s, g, d}, {1, t, h, d}, {1, h, t}},
+             {{"causal", true}, {"scale", 0.25}});
+  result.low = -1, result.high = 1;
+  return result;
+}
+
 Attributes options(bool causal) { return {{"causal", causal}, {"scale", 0.5}}; }
 
 }  // namespace
@@ -130,10 +150,12 @@ extern const OpDef attention = {
     .gradient = gradient,
     .flops = [](Types in, Types, const Attributes&) { return flops(in[0].shape, in[1].shape, 4); },
     .reference = reference,
+    .kept_for_gradient = 1,
     .samples = {sample({{2, 5, 2, 4}, {2, 5, 2, 4}, {2, 5, 2, 4}}, options(false)),
                 sample({{1, 7, 4, 3}, {1, 7, 2, 3}, {1, 7, 2, 3}}, options(true)),
                 sample({{1, 3, 2, 5}, {1, 6, 1, 5}, {1, 6, 1, 5}}, options(true)),
-                sample({{2, 1, 1, 1}, {2, 1, 1, 1}, {2, 1, 1, 1}}, options(false))},
+                sample({{2, 1, 1, 1}, {2, 1, 1, 1}, {2, 1, 1, 1}}, options(false)),
+                sample({{1, 67, 2, 20}, {1, 131, 1, 20}, {1, 131, 1, 20}}, options(true))},
 };
 
 extern const OpDef attention_gradient = {
@@ -142,9 +164,8 @@ extern const OpDef attention_gradient = {
     .infer = infer_gradient,
     .flops = [](Types in, Types, const Attributes&) { return flops(in[1].shape, in[2].shape, 10); },
     .reference = gradient_reference,
-    .samples = {sample(
-        {{1, 5, 2, 4}, {1, 5, 2, 4}, {1, 5, 1, 4}, {1, 5, 1, 4}, {1, 5, 2, 4}, {1, 2, 5}},
-        options(true))},
+    .samples = {gradient_sample(5, 5, 2, 1, 4), gradient_sample(67, 131, 2, 1, 20),
+                gradient_sample(3, 3, 1, 1, 1)},
 };
 
 }  // namespace argosy::ops

@@ -128,6 +128,31 @@ Tensor convolve(const Tensor& x, const Tensor& weight, const ConvolutionOptions&
                 {"groups", options.groups}});
 }
 
+namespace {
+Attributes attributes_of(const PoolOptions& options) {
+  return {{"kernel", options.kernel}, {"stride", options.stride}, {"padding", options.padding}};
+}
+
+Ordered ordered(const std::vector<Tensor>& outputs) { return {outputs[0], outputs[1]}; }
+}  // namespace
+
+Tensor pool_max(const Tensor& x, const PoolOptions& options) {
+  return apply(max_pool, {x}, attributes_of(options));
+}
+Tensor pool_average(const Tensor& x, const PoolOptions& options) {
+  return apply(average_pool, {x}, attributes_of(options));
+}
+
+Ordered largest(const Tensor& x, int64_t k) {
+  return ordered(x.graph().add(top_k, {&x, 1}, {{"k", k}}));
+}
+Ordered sorted(const Tensor& x, bool descending) {
+  return ordered(x.graph().add(sort, {&x, 1}, {{"descending", descending}}));
+}
+Tensor running_sum(const Tensor& x, bool reverse) {
+  return apply(cumulative_sum, {x}, {{"reverse", reverse}});
+}
+
 Tensor uniform(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream) {
   return graph.add_one(random_uniform, {&seed, 1}, {{"shape", shape}, {"stream", stream}});
 }

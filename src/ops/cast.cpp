@@ -59,6 +59,7 @@ extern const OpDef cast = {
     .gradient = gradient,
     .reference = reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {{.inputs = {{DType::f32, {3, 5}}}, .attributes = {{"dtype", DType::f32}}},
                 {.inputs = {{DType::u8, {4, 7}}},
                  .attributes = {{"dtype", DType::f32}},

@@ -8,26 +8,47 @@
 namespace argosy::ops {
 namespace {
 
-std::vector<Type> infer_forward(const InferArgs& args) {
-  const Shape &x = args.in[0].shape, &weight = args.in[1].shape;
-  args.require(x.size() == 4 && weight.size() == 4,
+/// The type of the convolution of `x` with `weight`; says what does not fit.
+Type convolved(const InferArgs& args, const Type& x, const Type& weight) {
+  args.require(x.shape.size() == 4 && weight.shape.size() == 4,
                "needs x [N, H, W, C] and weight [O, KH, KW, C / groups]");
-  args.require(args.in[0].dtype == args.in[1].dtype && is_floating(args.in[0].dtype),
-               "operands need one real dtype");
+  args.require(x.dtype == weight.dtype && is_floating(x.dtype), "operands need one real dtype");
   for (const char* name : {"stride", "dilation"})
     for (const int64_t value : args.attributes.get<std::vector<int64_t>>(name))
       args.require(value >= 1, fmt::format("{} needs to be at least 1", name));
+  for (const int64_t value : args.attributes.get<std::vector<int64_t>>("padding"))
+    args.require(value >= 0, "padding is negative");
   const int64_t groups = args.attributes.get<int64_t>("groups");
-  args.require(groups >= 1 && x[3] == weight[3] * groups && weight[0] % groups == 0,
-               fmt::format("channels do not fit with {} group(s)", groups));
-  args.require(weight[1] >= 1 && weight[2] >= 1, "the kernel is empty");
-  const ConvolutionSizes s = convolution_sizes(x, weight, args.attributes);
+  args.require(
+      groups >= 1 && x.shape[3] == weight.shape[3] * groups && weight.shape[0] % groups == 0,
+      fmt::format("channels do not fit with {} group(s)", groups));
+  args.require(weight.shape[1] >= 1 && weight.shape[2] >= 1, "the kernel is empty");
+  const ConvolutionSizes s = convolution_sizes(x.shape, weight.shape, args.attributes);
   args.require(s.oh >= 1 && s.ow >= 1, "the kernel is larger than the padded image");
-  return {{args.in[0].dtype, {s.n, s.oh, s.ow, s.o}}};
+  return {x.dtype, {s.n, s.oh, s.ow, s.o}};
 }
 
-std::vector<Type> infer_shape_attribute(const InferArgs& args) {
-  return {{args.in[0].dtype, args.attributes.get<std::vector<int64_t>>("shape")}};
+std::vector<Type> infer_forward(const InferArgs& args) {
+  return {convolved(args, args.in[0], args.in[1])};
+}
+
+/// The type of the operand whose gradient is asked for.
+Type from_attribute(const InferArgs& args) {
+  return {args.in[0].dtype, args.attributes.get<std::vector<int64_t>>("shape")};
+}
+
+std::vector<Type> infer_gradient_input(const InferArgs& args) {  // dy, weight -> dx
+  const Type x = from_attribute(args);
+  args.require(convolved(args, x, args.in[1]) == args.in[0],
+               fmt::format("dy does not fit x {}", x.shape));
+  return {x};
+}
+
+std::vector<Type> infer_gradient_weight(const InferArgs& args) {  // x, dy -> dweight
+  const Type weight = from_attribute(args);
+  args.require(convolved(args, args.in[0], weight) == args.in[1],
+               fmt::format("dy does not fit the weight {}", weight.shape));
+  return {weight};
 }
 
 /// Calls visit(x index, weight index, y index) for every product of the convolution.
@@ -202,7 +223,7 @@ extern const OpDef convolution = {
 extern const OpDef convolution_gradient_input = {
     .name = "convolution_gradient_input",
     .formula = "dx = the transpose of the convolution, as a map of x, applied to dy",
-    .infer = infer_shape_attribute,
+    .infer = infer_gradient_input,
     .gradient = input_gradient,
     .flops =
         [](Types in, Types out, const Attributes& a) {
@@ -217,7 +238,7 @@ extern const OpDef convolution_gradient_input = {
 extern const OpDef convolution_gradient_weight = {
     .name = "convolution_gradient_weight",
     .formula = "dw = the transpose of the convolution, as a map of w, applied to dy",
-    .infer = infer_shape_attribute,
+    .infer = infer_gradient_weight,
     .gradient = weight_gradient,
     .flops =
         [](Types in, Types out, const Attributes& a) {

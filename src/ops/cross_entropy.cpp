@@ -8,7 +8,8 @@ namespace {
 
 std::vector<Type> infer(
     const InferArgs& args) {  // logits [N, V], labels [N] -> loss [N], log-sum-exp [N]
-  args.require(args.in[0].shape.size() == 2 && args.in[1].dtype == DType::i32 &&
+  args.require(args.in[0].shape.size() == 2 && args.in[0].shape[1] > 0 &&
+                   is_floating(args.in[0].dtype) && args.in[1].dtype == DType::i32 &&
                    args.in[1].shape == Shape{args.in[0].shape[0]},
                "needs logits [N, V] and i32 labels [N]");
   const Type rows = {DType::f32, {args.in[0].shape[0]}};
@@ -16,8 +17,14 @@ std::vector<Type> infer(
 }
 
 std::vector<Tensor> gradient(const GradArgs& g) {
-  return {apply(cross_entropy_gradient, {g.input(0), g.input(1), g.output(1), g.output_grad(0)}),
-          Tensor()};
+  const Tensor x = g.input(0), all = g.output(1);
+  Tensor dx = apply(cross_entropy_gradient, {x, g.input(1), all, g.output_grad(0)});
+  if (const Tensor dall = g.output_grad(1)) {  // d log-sum-exp / dx = softmax
+    const Shape column = {x.size(0), 1};
+    const Tensor p = apply(exp, {cast_to(x, DType::f32) - reshape_to(all, column)});
+    dx = dx + cast_to(p * reshape_to(dall, column), x.dtype());
+  }
+  return {dx, Tensor()};
 }
 
 void reference(KernelArgs& k) {
@@ -36,7 +43,12 @@ void reference(KernelArgs& k) {
   }
 }
 
-std::vector<Type> infer_gradient(const InferArgs& args) { return {args.in[0]}; }
+std::vector<Type> infer_gradient(const InferArgs& args) {
+  const std::vector<Type> rows = infer(args);
+  args.require(args.in[2] == rows[1] && args.in[3] == rows[0],
+               "needs logits [N, V], i32 labels [N], log-sum-exp [N] and dloss [N]");
+  return {args.in[0]};
+}
 
 void gradient_reference(KernelArgs& k) {
   const auto v = static_cast<size_t>(k.shape(0)[1]);

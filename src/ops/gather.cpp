@@ -41,9 +41,10 @@ std::vector<Type> infer_scatter(
     const InferArgs& args) {  // values [..., ...], indices [...] -> [rows, ...]
   const size_t rank = args.in[1].shape.size();
   args.require(
-      is_integer(args.in[1].dtype) && args.in[0].shape.size() >= rank &&
+      is_floating(args.in[0].dtype) && is_integer(args.in[1].dtype) &&
+          args.in[0].shape.size() >= rank &&
           std::equal(args.in[1].shape.begin(), args.in[1].shape.end(), args.in[0].shape.begin()),
-      "values need the shape of the indices in front");
+      "needs real values with the shape of the whole-number indices in front");
   Shape shape = {args.attributes.get<int64_t>("rows")};
   shape.insert(shape.end(), args.in[0].shape.begin() + static_cast<std::ptrdiff_t>(rank),
                args.in[0].shape.end());
@@ -79,6 +80,7 @@ extern const OpDef gather = {
     .gradient = gather_gradient,
     .reference = gather_reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {indexed({7, 5}, {4}, 7), indexed({3, 2, 3}, {2, 5}, 3), indexed({4}, {6}, 4)},
 };
 

@@ -7,15 +7,20 @@ namespace {
 
 double epsilon(const Attributes& attributes) { return attributes.get<double>("epsilon"); }
 
-std::vector<Type> infer(const InferArgs& args) {  // x, scale, shift -> y, mean, inverse deviation
-  const Type& x = args.in[0];
+/// The types of y, mean and inverse deviation for x and the one or two parameters.
+std::vector<Type> outputs_of(const InferArgs& args, const Type& x, Types parameters) {
   args.require(!x.shape.empty() && x.shape.back() > 0 && is_floating(x.dtype),
                "needs a real tensor with a last axis");
-  for (size_t i = 1; i < 3; ++i)
-    args.require(args.in[i].shape == Shape{x.shape.back()},
-                 "scale and shift need the size of the last axis");
+  for (const Type& parameter : parameters)
+    args.require(parameter == parameters[0] && parameter.shape == Shape{x.shape.back()} &&
+                     is_floating(parameter.dtype),
+                 "scale and shift need one real dtype and the size of the last axis");
   const Type rows = {DType::f32, Shape(x.shape.begin(), x.shape.end() - 1)};
   return {x, rows, rows};
+}
+
+std::vector<Type> infer(const InferArgs& args) {  // x, scale, shift -> y, mean, inverse deviation
+  return outputs_of(args, args.in[0], args.in.subspan(1));
 }
 
 std::vector<Tensor> gradient(const GradArgs& g) {
@@ -44,7 +49,9 @@ void reference(KernelArgs& k) {
 
 std::vector<Type> infer_gradient(
     const InferArgs& args) {  // dy, x, scale, mean, inverse -> dx, dscale, dshift
-  args.require(args.in[0] == args.in[1], "dy and x need one type");
+  const std::vector<Type> outputs = outputs_of(args, args.in[1], args.in.subspan(2, 1));
+  args.require(args.in[0] == args.in[1] && args.in[3] == outputs[1] && args.in[4] == outputs[2],
+               "needs dy, x, scale, mean and inverse deviation");
   return {args.in[1], args.in[2], args.in[2]};
 }
 
@@ -97,6 +104,7 @@ extern const OpDef layer_norm = {
     .gradient = gradient,
     .flops = flops,
     .reference = reference,
+    .kept_for_gradient = 2,
     .samples = {with_epsilon({{4, 8}, {8}, {8}}), with_epsilon({{2, 3, 33}, {33}, {33}}),
                 with_epsilon({{1, 5}, {5}, {5}}), with_epsilon({{0, 4}, {4}, {4}})},
 };

@@ -52,15 +52,19 @@ std::vector<Tensor> gradient(const GradArgs& g) {
   Tensor a = g.input(0);
   const Tensor b = g.input(1), dc = g.output_grad(0);
   const Flags t = flags(g.attributes());
-  const Tensor da = t.a ? matrix_multiply(b, dc, t.b, true) : matrix_multiply(dc, b, false, !t.b);
   if (b.rank() == 2 && a.rank() > 2) {
     // the shared operand: all rows of all batches are one long matrix
     if (t.a) a = swap_last(a);
-    const Tensor rows = reshape_to(a, {-1, a.size(-1)}), grads = reshape_to(dc, {-1, dc.size(-1)});
-    return {t.a ? swap_last(matrix_multiply(dc, b, false, !t.b)) : da,
+    int64_t all = 1;
+    for (int64_t i = 0; i + 1 < a.rank(); ++i) all *= a.size(i);
+    const Tensor rows = reshape_to(a, {all, a.size(-1)}),
+                 grads = reshape_to(dc, {all, dc.size(-1)});
+    const Tensor da = matrix_multiply(dc, b, false, !t.b);
+    return {t.a ? swap_last(da) : da,
             t.b ? matrix_multiply(grads, rows, true) : matrix_multiply(rows, grads, true)};
   }
-  return {da, t.b ? matrix_multiply(dc, a, true, t.a) : matrix_multiply(a, dc, !t.a)};
+  return {t.a ? matrix_multiply(b, dc, t.b, true) : matrix_multiply(dc, b, false, !t.b),
+          t.b ? matrix_multiply(dc, a, true, t.a) : matrix_multiply(a, dc, !t.a)};
 }
 
 double flops(Types in, Types, const Attributes& attributes) {

@@ -223,7 +223,10 @@ void iota_reference(KernelArgs& k) {
   visit_dtype(k.out_types[0].dtype, [&](auto zero) {
     using T = decltype(zero);
     for (size_t i = 0; i < k.out<T>().size(); ++i)
-      k.out<T>()[i] = static_cast<T>(static_cast<float>(i));
+      if constexpr (std::is_integral_v<T>)
+        k.out<T>()[i] = static_cast<T>(i);
+      else
+        k.out<T>()[i] = static_cast<T>(static_cast<float>(i));
   });
 }
 
@@ -241,6 +244,7 @@ extern const OpDef transpose = {
     .gradient = transpose_gradient,
     .reference = transpose_reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {sample({{3, 5}}, {{"order", Shape{1, 0}}}),
                 sample({{2, 3, 4, 5}}, {{"order", Shape{0, 2, 1, 3}}}),
                 sample({{2, 17, 9}}, {{"order", Shape{2, 0, 1}}}),
@@ -254,6 +258,7 @@ extern const OpDef broadcast_to = {
     .gradient = broadcast_gradient,
     .reference = broadcast_reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {sample({{3, 1}}, {{"shape", Shape{2, 3, 4}}}), sample({{}}, {{"shape", Shape{7}}}),
                 sample({{1, 5}}, {{"shape", Shape{33, 5}}})},
 };
@@ -265,6 +270,7 @@ extern const OpDef slice = {
     .gradient = slice_gradient,
     .reference = slice_reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {sample({{4, 6}}, along(1, "begin", 2, "end", 5)),
                 sample({{4, 6, 3}}, along(0, "begin", 1, "end", 2)),
                 sample({{4, 6}}, along(0, "begin", 3, "end", 3))},
@@ -277,6 +283,7 @@ extern const OpDef pad = {
     .gradient = pad_gradient,
     .reference = pad_reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {sample({{4, 3}}, along(1, "before", 2, "after", 1)),
                 sample({{2, 3, 4}}, along(0, "before", 0, "after", 2))},
 };
@@ -288,6 +295,7 @@ extern const OpDef concat = {
     .gradient = concat_gradient,
     .reference = concat_reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {sample({{2, 3}, {2, 5}}, {{"axis", int64_t{1}}}),
                 sample({{1, 4}, {3, 4}, {0, 4}}, {{"axis", int64_t{0}}})},
 };
@@ -298,6 +306,7 @@ extern const OpDef iota = {
     .infer = infer_iota,
     .reference = iota_reference,
     .any_dtype = true,
+    .exact = true,
     .samples = {{.attributes = {{"size", int64_t{7}}, {"dtype", DType::i32}}},
                 {.attributes = {{"size", int64_t{5}}, {"dtype", DType::f32}}}},
 };

@@ -15,6 +15,8 @@ namespace argosy::ops {
 /// there.
 std::span<const OpDef* const> all_ops();
 const OpDef* find_op(std::string_view name);
+/// The text of docs/ops.md.
+std::string ops_page();
 
 // Pointwise, one operand.
 extern const OpDef negate, exp, log, sqrt, rsqrt, reciprocal, square, abs, sign, floor, sin, cos,
@@ -24,7 +26,7 @@ extern const OpDef add, subtract, multiply, divide, maximum, minimum, power, gre
     less, equal, logical_and, logical_or, select;
 extern const OpDef cast;
 // Reductions.
-extern const OpDef sum, max_reduce, argmax;
+extern const OpDef sum, max_reduce, argmax, cumulative_sum;
 // Movement.
 extern const OpDef reshape, transpose, broadcast_to, slice, concat, pad, iota;
 // Gathering.
@@ -84,6 +86,22 @@ struct ConvolutionOptions {
 };
 /// x [N, H, W, C], weight [O, KH, KW, C / groups] -> [N, OH, OW, O]
 Tensor convolve(const Tensor& x, const Tensor& weight, const ConvolutionOptions& options = {});
+
+struct PoolOptions {
+  std::vector<int64_t> kernel = {2, 2}, stride = {2, 2};
+  std::vector<int64_t> padding = {0, 0, 0, 0};  ///< top, bottom, left, right
+};
+/// x [N, H, W, C] -> [N, OH, OW, C]; the average counts what lies outside as zeros.
+Tensor pool_max(const Tensor& x, const PoolOptions& options = {});
+Tensor pool_average(const Tensor& x, const PoolOptions& options = {});
+
+struct Ordered {
+  Tensor values, indices;  ///< indices are i32 within the row
+};
+/// Along the last axis. NaN counts as larger than every number.
+Ordered largest(const Tensor& x, int64_t k);
+Ordered sorted(const Tensor& x, bool descending = false);
+Tensor running_sum(const Tensor& x, bool reverse = false);
 
 Tensor uniform(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);
 Tensor normal(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);

@@ -8,9 +8,15 @@
 namespace argosy::ops {
 namespace {
 
+void require_real(const InferArgs& args) {
+  for (const Type& type : args.in)
+    args.require(is_floating(type.dtype), "operands need to be f32 or bf16");
+}
+
 std::vector<Type> infer_adamw(const InferArgs& args) {
   // parameter, gradient, m, v, learning rate, step (from 1), gradient scale, apply
   args.require(args.in.size() == 8, "needs 8 operands");
+  require_real(args);
   for (size_t i = 1; i < 4; ++i)
     args.require(args.in[i].shape == args.in[0].shape, "parameter, gradient and moments differ");
   for (size_t i = 4; i < 8; ++i)
@@ -25,8 +31,9 @@ void adamw_reference(KernelArgs& k) {
   const float decay = static_cast<float>(k.attributes.get<double>("weight_decay"));
   const float rate = k.in(4)[0], step = k.in(5)[0], scale = k.in(6)[0];
   const bool skip = k.in(7)[0] == 0;
-  const float correct1 = 1.0f - std::pow(beta1, step),
-              correct2 = std::sqrt(1.0f - std::pow(beta2, step));
+  // in double: 1 - beta2^step begins at 0.001, where a float has lost four digits
+  const auto correct1 = static_cast<float>(1.0 - std::pow(double{beta1}, step)),
+             correct2 = static_cast<float>(std::sqrt(1.0 - std::pow(double{beta2}, step)));
   for (size_t i = 0; i < k.out(0).size(); ++i) {
     const float p = k.in(0)[i], g = k.in(1)[i] * scale, m = k.in(2)[i], v = k.in(3)[i];
     const float m_new = m + (1.0f - beta1) * (g - m), v_new = beta2 * v + (1.0f - beta2) * g * g;
@@ -40,6 +47,9 @@ void adamw_reference(KernelArgs& k) {
 
 std::vector<Type> infer_sgd(const InferArgs& args) {
   // parameter, gradient, momentum buffer, learning rate, gradient scale, apply
+  require_real(args);
+  for (size_t i = 3; i < args.in.size(); ++i)
+    args.require(args.in[i].shape.empty(), "the settings need to be scalars");
   args.require(args.in.size() == 6 && args.in[1].shape == args.in[0].shape &&
                    args.in[2].shape == args.in[0].shape,
                "parameter, gradient and momentum differ");

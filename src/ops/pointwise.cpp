@@ -25,9 +25,12 @@ std::vector<Type> infer_same_dtype(const InferArgs& args) {
   return {out};
 }
 
-std::vector<Type> infer_real(const InferArgs& args) {
+std::vector<Type> infer_arithmetic(const InferArgs& args) {
+  const bool whole = args.op.pointwise.integer != nullptr;
   for (const Type& type : args.in)
-    args.require(is_floating(type.dtype), "operands need to be f32 or bf16");
+    args.require(
+        is_floating(type.dtype) || (whole && is_integer(type.dtype)),
+        whole ? "operands need to be f32, bf16, i32 or i64" : "operands need to be f32 or bf16");
   return infer_same_dtype(args);
 }
 
@@ -36,7 +39,7 @@ std::vector<Type> infer_comparison(const InferArgs& args) {
 }
 
 std::vector<Type> infer_predicate(const InferArgs& args) {
-  return {{DType::boolean, args.in[0].shape}};
+  return {{DType::boolean, infer_arithmetic(args)[0].shape}};
 }
 
 std::vector<Type> infer_logical(const InferArgs& args) {
@@ -71,7 +74,7 @@ OpDef unary(std::string_view name, std::string_view formula, Real real, Gradient
             Range range = {-2, 2}, Integer integer = nullptr) {
   OpDef op{.name = name,
            .formula = formula,
-           .infer = integer ? infer_same_dtype : infer_real,
+           .infer = infer_arithmetic,
            .gradient = gradient,
            .flops = one_per_element,
            .reference = pointwise_reference,
@@ -90,7 +93,7 @@ OpDef binary(std::string_view name, std::string_view formula, Real real, Gradien
              bool commutative, Range range = {-2, 2}, Integer integer = nullptr) {
   OpDef op{.name = name,
            .formula = formula,
-           .infer = infer_same_dtype,
+           .infer = infer_arithmetic,
            .gradient = gradient,
            .flops = one_per_element,
            .reference = pointwise_reference,
@@ -114,14 +117,21 @@ OpDef comparison(std::string_view name, std::string_view formula, Real real, Int
   OpDef op = binary(name, formula, real, nullptr, commutative, {-2, 2}, integer);
   op.infer = infer_comparison;
   op.in_place = {};
+  op.exact = true;
   return op;
 }
 
 OpDef logical(std::string_view name, std::string_view formula, Real real) {
   OpDef op = binary(name, formula, real, nullptr, true);
   op.infer = infer_logical;
+  op.exact = true;
   for (Sample& s : op.samples)
     for (Type& type : s.inputs) type.dtype = DType::boolean;
+  return op;
+}
+
+OpDef exact(OpDef op) {
+  op.exact = true;
   return op;
 }
 
@@ -204,33 +214,35 @@ void pointwise_reference(KernelArgs& k) {
   }
 #define GRADIENT(...) [](const GradArgs& g) -> std::vector<Tensor> { __VA_ARGS__ }
 
-const OpDef negate =
-    unary("negate", "y = -x", REAL(-x), GRADIENT(return {-g.output_grad(0)};), {-2, 2}, WHOLE(-x));
+const OpDef negate = exact(
+    unary("negate", "y = -x", REAL(-x), GRADIENT(return {-g.output_grad(0)};), {-2, 2}, WHOLE(-x)));
 const OpDef exp =
     unary("exp", "y = e^x", REAL(std::exp(x)), GRADIENT(return chain(g, g.output(0));));
 const OpDef log = unary("log", "y = ln x", REAL(std::log(x)),
                         GRADIENT(return {g.output_grad(0) / g.input(0)};), {0.2f, 3});
-const OpDef sqrt = unary("sqrt", "y = sqrt(x)", REAL(std::sqrt(x)),
-                         GRADIENT(return {g.output_grad(0) * 0.5f / g.output(0)};), {0.2f, 3});
+const OpDef sqrt =
+    exact(unary("sqrt", "y = sqrt(x)", REAL(std::sqrt(x)),
+                GRADIENT(return {g.output_grad(0) * 0.5f / g.output(0)};), {0.2f, 3}));
 const OpDef rsqrt =
     unary("rsqrt", "y = 1 / sqrt(x)", REAL(1.0f / std::sqrt(x)),
           GRADIENT(const Tensor y = g.output(0); return chain(g, -0.5f * y * y * y);), {0.2f, 3});
 const OpDef reciprocal =
-    unary("reciprocal", "y = 1 / x", REAL(1.0f / x),
-          GRADIENT(const Tensor y = g.output(0); return chain(g, -(y* y));), {0.3f, 3});
-const OpDef square = unary("square", "y = x^2", REAL(x* x),
-                           GRADIENT(return chain(g, 2.0f * g.input(0));), {-2, 2}, WHOLE(x* x));
-const OpDef abs =
-    unary("abs", "y = |x|", REAL(std::fabs(x)),
-          GRADIENT(return chain(g, apply(sign, {g.input(0)}));), {0.1f, 2}, WHOLE(x < 0 ? -x : x));
+    exact(unary("reciprocal", "y = 1 / x", REAL(1.0f / x),
+                GRADIENT(const Tensor y = g.output(0); return chain(g, -(y* y));), {0.3f, 3}));
+const OpDef square =
+    exact(unary("square", "y = x^2", REAL(x* x), GRADIENT(return chain(g, 2.0f * g.input(0));),
+                {-2, 2}, WHOLE(x* x)));
+const OpDef abs = exact(unary("abs", "y = |x|", REAL(std::fabs(x)),
+                              GRADIENT(return chain(g, apply(sign, {g.input(0)}));), {0.1f, 2},
+                              WHOLE(x < 0 ? -x : x)));
 const OpDef sign =
-    unary("sign", "y = -1, 0 or 1 as x is below, at or above 0",
-          REAL(x > 0   ? 1.0f
-               : x < 0 ? -1.0f
-                       : x),
-          GRADIENT((void)g; return {Tensor()};), {0.1f, 2}, WHOLE((x > 0) - (x < 0)));
-const OpDef floor = unary("floor", "y = the largest integer not above x", REAL(std::floor(x)),
-                          GRADIENT((void)g; return {Tensor()};), {0.1f, 0.9f});
+    exact(unary("sign", "y = -1, 0 or 1 as x is below, at or above 0",
+                REAL(x > 0   ? 1.0f
+                     : x < 0 ? -1.0f
+                             : x),
+                GRADIENT((void)g; return {Tensor()};), {0.1f, 2}, WHOLE((x > 0) - (x < 0))));
+const OpDef floor = exact(unary("floor", "y = the largest integer not above x", REAL(std::floor(x)),
+                                GRADIENT((void)g; return {Tensor()};), {0.1f, 0.9f}));
 const OpDef sin = unary("sin", "y = sin x", REAL(std::sin(x)),
                         GRADIENT(return chain(g, apply(cos, {g.input(0)}));));
 const OpDef cos = unary("cos", "y = cos x", REAL(std::cos(x)),
@@ -245,10 +257,11 @@ const OpDef erf =
           GRADIENT(const Tensor x = g.input(0);
                    return chain(g, kTwoOverSqrtPi* apply(exp, {-(x * x)}));));
 // from y, not x, so that y may take x's place in memory
-const OpDef relu = unary("relu", "y = max(x, 0)", REAL(x > 0 || x != x ? x : 0.0f),
-                         GRADIENT(const Tensor dy = g.output_grad(0), zero = constant_like(dy, 0);
-                                  return {where(apply(greater, {g.output(0), zero}), dy, zero)};),
-                         {0.1f, 2});
+const OpDef relu =
+    exact(unary("relu", "y = max(x, 0)", REAL(x > 0 || x != x ? x : 0.0f),
+                GRADIENT(const Tensor dy = g.output_grad(0), zero = constant_like(dy, 0);
+                         return {where(apply(greater, {g.output(0), zero}), dy, zero)};),
+                {0.1f, 2}));
 const OpDef gelu = unary(
     "gelu", "y = x/2 * (1 + erf(x / sqrt(2)))", REAL(0.5f * x * (1.0f + std::erf(x / kSqrt2))),
     GRADIENT(const Tensor x = g.input(0);
@@ -270,47 +283,52 @@ const OpDef softplus = unary("softplus", "y = ln(1 + e^x)",
 const OpDef is_finite = [] {
   OpDef op = unary("is_finite", "y = x is neither infinite nor NaN",
                    REAL(std::isfinite(x) ? 1.0f : 0.0f), nullptr);
+  op.exact = true;
   op.infer = infer_predicate;
   op.in_place = {};
   return op;
 }();
 const OpDef logical_not = [] {
   OpDef op = unary("logical_not", "y = not x", REAL(x == 0 ? 1.0f : 0.0f), nullptr);
+  op.exact = true;
   op.infer = infer_logical;
   for (Sample& s : op.samples) s.inputs[0].dtype = DType::boolean;
   return op;
 }();
 
-const OpDef add = binary("add", "z = x + y", REAL(x + y),
-                         GRADIENT(const Tensor dz = g.output_grad(0);
-                                  return {to_operand(g, 0, dz), to_operand(g, 1, dz)};),
-                         true, {-2, 2}, WHOLE(x + y));
-const OpDef subtract = binary("subtract", "z = x - y", REAL(x - y),
-                              GRADIENT(const Tensor dz = g.output_grad(0);
-                                       return {to_operand(g, 0, dz), to_operand(g, 1, -dz)};),
-                              false, {-2, 2}, WHOLE(x - y));
+const OpDef add = exact(binary("add", "z = x + y", REAL(x + y),
+                               GRADIENT(const Tensor dz = g.output_grad(0);
+                                        return {to_operand(g, 0, dz), to_operand(g, 1, dz)};),
+                               true, {-2, 2}, WHOLE(x + y)));
+const OpDef subtract = exact(binary("subtract", "z = x - y", REAL(x - y),
+                                    GRADIENT(const Tensor dz = g.output_grad(0);
+                                             return {to_operand(g, 0, dz), to_operand(g, 1, -dz)};),
+                                    false, {-2, 2}, WHOLE(x - y)));
 const OpDef multiply =
-    binary("multiply", "z = x * y", REAL(x* y),
-           GRADIENT(const Tensor dz = g.output_grad(0);
-                    return {to_operand(g, 0, dz* g.input(1)), to_operand(g, 1, dz* g.input(0))};),
-           true, {-2, 2}, WHOLE(x* y));
-const OpDef divide =
+    exact(binary("multiply", "z = x * y", REAL(x* y),
+                 GRADIENT(const Tensor dz = g.output_grad(0); return {
+                     to_operand(g, 0, dz* g.input(1)), to_operand(g, 1, dz* g.input(0))};),
+                 true, {-2, 2}, WHOLE(x* y)));
+const OpDef divide = exact(
     binary("divide", "z = x / y", REAL(x / y),
            GRADIENT(const Tensor dz = g.output_grad(0), y = g.input(1);
                     return {to_operand(g, 0, dz / y), to_operand(g, 1, -(dz* g.output(0) / y))};),
-           false, {0.4f, 2});
-const OpDef maximum =
-    binary("maximum", "z = max(x, y)", REAL(x != x || x > y ? x : y),
-           GRADIENT(return extreme_gradient(g, greater);), true, {-2, 2}, WHOLE(std::max(x, y)));
-const OpDef minimum =
-    binary("minimum", "z = min(x, y)", REAL(x != x || x < y ? x : y),
-           GRADIENT(return extreme_gradient(g, less);), true, {-2, 2}, WHOLE(std::min(x, y)));
-const OpDef power =
-    binary("power", "z = x^y", REAL(std::pow(x, y)),
-           GRADIENT(const Tensor dz = g.output_grad(0), x = g.input(0), y = g.input(1);
-                    return {to_operand(g, 0, dz* y* apply(power, {x, y - 1.0f})),
-                            to_operand(g, 1, dz* g.output(0) * apply(log, {x}))};),
-           false, {0.4f, 2});
+           false, {0.4f, 2}));
+const OpDef maximum = exact(binary("maximum", "z = max(x, y)", REAL(x != x || x > y ? x : y),
+                                   GRADIENT(return extreme_gradient(g, greater);), true, {-2, 2},
+                                   WHOLE(std::max(x, y))));
+const OpDef minimum = exact(binary("minimum", "z = min(x, y)", REAL(x != x || x < y ? x : y),
+                                   GRADIENT(return extreme_gradient(g, less);), true, {-2, 2},
+                                   WHOLE(std::min(x, y))));
+const OpDef power = binary(
+    "power", "z = x^y", REAL(std::pow(x, y)),
+    // x^0 is flat in x, and 0^y in y, though 0 * infinity stands in the formulas there
+    GRADIENT(const Tensor dz = g.output_grad(0), x = g.input(0), y = g.input(1);
+             const Tensor zero = constant_like(dz, 0), slope = y * apply(power, {x, y - 1.0f});
+             const Tensor growth = g.output(0) * apply(log, {x});
+             return {to_operand(g, 0, dz* where(apply(equal, {y, zero}), zero, slope)),
+                     to_operand(g, 1, dz* where(apply(equal, {x, zero}), zero, growth))};),
+    false, {0.4f, 2});
 const OpDef greater = comparison("greater", "z = x > y", REAL(x > y), WHOLE(x > y));
 const OpDef greater_equal = comparison("greater_equal", "z = x >= y", REAL(x >= y), WHOLE(x >= y));
 const OpDef less = comparison("less", "z = x < y", REAL(x < y), WHOLE(x < y));
@@ -319,7 +337,7 @@ const OpDef logical_and = logical("logical_and", "z = x and y", REAL(x != 0 && y
 const OpDef logical_or = logical("logical_or", "z = x or y", REAL(x != 0 || y != 0));
 
 const OpDef select = [] {
-  OpDef op{.name = "select", .formula = "z = y where c holds, else x", .infer = infer_select};
+  OpDef op{.name = "select", .formula = "z = x where c holds, else y", .infer = infer_select};
   op.gradient = GRADIENT(
       const Tensor dz = g.output_grad(0), c = g.input(0), zero = constant_like(dz, 0); return {
           Tensor(), to_operand(g, 1, where(c, dz, zero)), to_operand(g, 2, where(c, zero, dz))};);
@@ -327,6 +345,7 @@ const OpDef select = [] {
   op.reference = pointwise_reference;
   op.any_dtype = true;
   op.pointwise = {.arity = 3, .real = REAL(x != 0 ? y : z), .integer = WHOLE(x != 0 ? y : z)};
+  op.exact = true;
   op.in_place = {1};
   for (auto shapes : std::vector<std::vector<Shape>>{
            {{5}, {5}, {5}}, {{2, 3, 17}, {17}, {}}, {{3, 1}, {1, 4}, {3, 4}}}) {

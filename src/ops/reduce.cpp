@@ -30,9 +30,22 @@ Shape reduced_shape(const InferArgs& args) {
   return shape;
 }
 
-std::vector<Type> infer(const InferArgs& args) { return {{args.in[0].dtype, reduced_shape(args)}}; }
+std::vector<Type> infer_sum(const InferArgs& args) {
+  args.require(is_floating(args.in[0].dtype) || is_integer(args.in[0].dtype),
+               "the operand needs to be f32, bf16, i32 or i64");
+  return {{args.in[0].dtype, reduced_shape(args)}};
+}
 
-std::vector<Type> infer_index(const InferArgs& args) { return {{DType::i32, reduced_shape(args)}}; }
+std::vector<Type> infer_max(const InferArgs& args) {
+  const Type y = {args.in[0].dtype, reduced_shape(args)};
+  args.require(is_floating(y.dtype), "the operand needs to be f32 or bf16");
+  args.require(args.in[0].elements() > 0 || y.elements() == 0, "nothing has no maximum");
+  return {y};
+}
+
+std::vector<Type> infer_index(const InferArgs& args) {
+  return {{DType::i32, infer_max(args)[0].shape}};
+}
 
 double flops(Types in, Types, const Attributes&) { return static_cast<double>(in[0].elements()); }
 
@@ -114,7 +127,7 @@ std::vector<Sample> with_empty(std::vector<Sample> list) {
 extern const OpDef sum = {
     .name = "sum",
     .formula = "y[o, 1, i] = sum_r x[o, r, i]",
-    .infer = infer,
+    .infer = infer_sum,
     .gradient = sum_gradient,
     .flops = flops,
     .reference = sum_reference,
@@ -124,10 +137,11 @@ extern const OpDef sum = {
 extern const OpDef max_reduce = {
     .name = "max_reduce",
     .formula = "y[o, 1, i] = max_r x[o, r, i]",
-    .infer = infer,
+    .infer = infer_max,
     .gradient = max_gradient,
     .flops = flops,
     .reference = max_reference,
+    .exact = true,
     .samples = samples(),
 };
 
@@ -137,6 +151,7 @@ extern const OpDef argmax = {
     .infer = infer_index,
     .flops = flops,
     .reference = argmax_reference,
+    .exact = true,
     .samples = samples(),
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -157,6 +158,7 @@ data::LoaderOptions DrivingData::evaluation_clips(std::vector<int64_t> episodes,
 }
 
 void DrivingData::targets(const data::Batch& batch, std::span<float> out) const {
+  constexpr float kMissing = std::numeric_limits<float>::quiet_NaN();
   const size_t count = outputs_.size();
   check(out.size() >= static_cast<size_t>(batch.size) * count, "{} targets for {} samples",
         out.size(), batch.size);
@@ -164,9 +166,11 @@ void DrivingData::targets(const data::Batch& batch, std::span<float> out) const 
     const auto feature =
         std::find(features_.begin(), features_.end(), outputs_[o].feature) - features_.begin();
     const data::ColumnBatch& column = batch.columns[static_cast<size_t>(feature)];
-    for (int64_t i = 0; i < batch.size; ++i)
-      out[static_cast<size_t>(i) * count + o] =
+    for (int64_t i = 0; i < batch.size; ++i) {
+      const float value =
           column.values[static_cast<size_t>(i * column.times * column.width + outputs_[o].offset)];
+      out[static_cast<size_t>(i) * count + o] = std::isfinite(value) ? value : kMissing;
+    }
   }
 }
 

@@ -29,6 +29,8 @@ class DrivingData {
   const std::string& camera() const { return camera_; }
   std::span<const Element> outputs() const { return outputs_; }
   const data::Split& split() const { return split_; }
+  /// Takes another split than the recipe's holdout_share gives.
+  void use(data::Split split) { split_ = std::move(split); }
 
   /// Mean and deviation of the outputs over the training episodes.
   OutputScale output_scale() const;
@@ -36,7 +38,8 @@ class DrivingData {
   data::LoaderOptions training_clips() const;
   /// Every clip of `episodes`, row after row, not augmented; the last batch may be smaller.
   data::LoaderOptions evaluation_clips(std::vector<int64_t> episodes, int64_t batch_size) const;
-  /// The outputs of a batch loaded with either: f32 [n, outputs].
+  /// The outputs of a batch loaded with either: f32 [n, outputs], NaN where none was recorded (an
+  /// infinite value is none).
   void targets(const data::Batch& batch, std::span<float> out) const;
 
  private:

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "engine/state_file.h"
+#include "nn/layers.h"
 #include "nn/training.h"
 #include "ops/ops.h"
 
@@ -71,8 +72,9 @@ Session training_session(const Recipe& recipe, const OutputScale& scale) {
   const Tensor recorded = apply(equal, {target, target});
   const Tensor wanted = (where(recorded, target, graph.constant(0)) - built.mean) / built.deviation;
   const Tensor counted = cast_to(recorded, DType::f32), error = (built.normal - wanted) * counted;
-  const Tensor loss =
-      reduce_sum(error * error) / apply(maximum, {reduce_sum(counted), graph.constant(1)});
+  const auto limit = static_cast<float>(recipe.training.error_limit);
+  const Tensor cost = limit > 0 ? nn::huber(error, limit) : error * error;
+  const Tensor loss = reduce_sum(cost) / apply(maximum, {reduce_sum(counted), graph.constant(1)});
   nn::add_training_step(scope, loss,
                         {.name = recipe.optimizer.name,
                          .weight_decay = static_cast<float>(recipe.optimizer.weight_decay),

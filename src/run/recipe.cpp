@@ -185,9 +185,6 @@ void check_together(const Recipe& recipe, const std::string& name) {
     if (const auto broken = broken_limit(key, key.get(recipe)))
       wrong(fmt::format("{} is not given", key.name),
             fmt::format("add {}=... to the command, or to the recipe", key.name));
-  if (model.name == "pilotnet" && model.frames != 1)
-    wrong(fmt::format("model.frames is {} but pilotnet sees 1 frame", model.frames),
-          "set model.frames to 1, or model.name to clip_transformer");
   if (model.name == "clip_transformer" && model.attention_width % model.attention_heads != 0)
     wrong(fmt::format("model.attention_width is {}, not a multiple of model.attention_heads, {}",
                       model.attention_width, model.attention_heads),

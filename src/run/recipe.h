@@ -52,6 +52,7 @@ struct Recipe {
     double epochs = 10;
     int64_t batch_size = 64;
     int64_t seed = 1;
+    double error_limit = 0;
     std::string precision = "f32";
     int64_t log_every_steps = 10, evaluate_every_steps = 200, checkpoint_every_steps = 200;
     int64_t keep_checkpoints = 3;

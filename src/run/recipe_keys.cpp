@@ -39,9 +39,9 @@ std::vector<Key> make_table() {
   return {
     // the model
     row(&R::model, &R::Model::name, "model.name", one_of({"pilotnet", "clip_transformer"}), fixed,
-        "pilotnet: convolutions on one frame; clip_transformer: the same on every frame of a clip, then attention over time"),
+        "pilotnet: convolutions on the frames of a clip, stacked as channels; clip_transformer: on each frame, then attention over time"),
     row(&R::model, &R::Model::frames, "model.frames", between(1, 256), fixed,
-        "frames in a clip, the last of them the present one; pilotnet sees 1"),
+        "frames in a clip, the last of them the present one"),
     row(&R::model, &R::Model::frame_interval_s, "model.frame_interval_s", above(0, 60), fixed,
         "seconds between the frames of a clip, a multiple of the data set's frame time"),
     row(&R::model, &R::Model::height, "model.height", between(16, 2048), fixed,
@@ -114,6 +114,8 @@ std::vector<Key> make_table() {
         "samples per step"),
     row(&R::training, &R::Training::seed, "training.seed", between(0, 0x1p53), fixed,
         "names all random numbers of the run"),
+    row(&R::training, &R::Training::error_limit, "training.error_limit", between(0, 1e6), fixed,
+        "error, in deviations of the output, from which the loss grows in a straight line (Huber); 0: squared everywhere"),
     row(&R::training, &R::Training::precision, "training.precision", one_of({"f32"}), fixed,
         "number format of weights and activations"),
     row(&R::training, &R::Training::log_every_steps, "training.log_every_steps", between(1, kSteps), any_time,

@@ -153,7 +153,7 @@ Recipe read_run_recipe(const Path& run) {
   if (!is_run(run))
     throw Error({.what = fmt::format("there is no run here ({} is missing)", kRecipeFile),
                  .where = run,
-                 .fix = "give the folder that `argosy train --to` wrote",
+                 .fix = "give the folder that `argosy train` wrote",
                  .kind = ErrorKind::file});
   return load_recipe(run / kRecipeFile);
 }
@@ -255,7 +255,7 @@ RunWriter::RunWriter(const Path& folder, const Recipe& recipe)
       !fs::exists(folder_ / ".lock", ignored))
     throw Error({.what = "the folder is not empty and holds no run",
                  .where = folder_,
-                 .fix = "choose another --to folder",
+                 .fix = "choose another folder (--to)",
                  .kind = ErrorKind::file});
   make_folders(folder_ / "checkpoints");
   lock_.emplace(folder_ / ".lock", "is being trained");
@@ -269,9 +269,19 @@ RunWriter::RunWriter(const Path& folder, const Recipe& recipe)
       throw Error(
           {.what = fmt::format("the run was begun with another recipe: {}", fmt::join(texts, "; ")),
            .where = folder_,
-           .fix = "choose another --to folder for the new recipe, or go on with the old one"});
+           .fix = "choose another folder (--to) for the new recipe, or go on with the old one"});
   }
   write_file_atomically(folder_ / kRecipeFile, to_toml(recipe));
+  mend_marks();
+}
+
+/// A process that was killed right after its checkpoint appeared had no time to point at it.
+void RunWriter::mend_marks() const {
+  const auto newest = resume_point();
+  if (!newest) return;
+  const Path target = Path("checkpoints") / fmt::to_string(newest->step);
+  point(folder_ / "last", target);
+  if (parse_json(newest->folder / kPosition).value("is_best", false)) point(folder_ / "best", target);
 }
 
 std::optional<Checkpoint> RunWriter::resume_point() const {
@@ -286,7 +296,9 @@ void RunWriter::save(const Position& position, const std::function<void(const Pa
   if (!fs::exists(folder_ / target) || !sound({position.step, folder_ / target})) {
     PartialFolder partial(folder_ / target);
     write(partial.path());
-    write_file(partial.path() / kPosition, to_json(position).dump(2) + "\n");
+    Json json = to_json(position);
+    json["is_best"] = best;
+    write_file(partial.path() / kPosition, json.dump(2) + "\n");
     write_file_list(partial.path());
     remove_checkpoint(folder_ / target);  // a damaged one of this step
     partial.commit();

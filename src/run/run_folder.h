@@ -34,6 +34,7 @@ struct Checkpoint {
 /// The files of a run. Only names live here; whoever trains goes through RunWriter.
 ///
 ///   recipe.toml                as resolved, every key
+///   split.json                 the episodes it learns from and those held out (split_record.h)
 ///   events.out.tfevents.*      curves, one file per process
 ///   checkpoints/STEP/          position.json, what the engine wrote, files.json with the size and
 ///                              CRC-32C of each, written last
@@ -84,6 +85,7 @@ class RunWriter {
 
  private:
   void prune() const;
+  void mend_marks() const;
 
   Path folder_;
   int64_t keep_;

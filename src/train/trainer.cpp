@@ -14,6 +14,7 @@
 #include "run/event_file.h"
 #include "run/policy.h"
 #include "run/run_folder.h"
+#include "run/split_record.h"
 #include "train/schedule.h"
 
 namespace argosy::train {
@@ -32,41 +33,62 @@ class Trainer {
         options_(options),
         dataset_(data::Dataset::open(recipe.data.path)),
         driving_(dataset_, recipe),
-        run_(folder, recipe),
-        scale_(driving_.output_scale()),
-        session_(run::training_session(recipe, scale_)),
-        loader_(dataset_, driving_.training_clips()) {
+        marks_(run::mark_episodes(dataset_, driving_.outputs())) {
+    // a new run's folder appears only when nothing can be wrong with data and recipe any more
+    if (run::is_run(folder)) run_.emplace(folder, recipe);
+    const auto record = run_ ? run::read_split(folder) : std::nullopt;
+    if (record) driving_.use(run::resumed_split(*record, dataset_, marks_));
+    if (run_ && !record && run_->resume_point())
+      throw Error({.what = "split.json is missing, so the run cannot know what it learned from",
+                   .where = folder,
+                   .fix = "restore the file from a copy of the run, or begin another run",
+                   .kind = ErrorKind::file});
+    scale_ = driving_.output_scale();
+    session_.emplace(run::training_session(recipe, scale_));
+    loader_.emplace(dataset_, driving_.training_clips());
     for (const std::string& note : driving_.split().notes) log::info("{}", note);
-    if (loader_.batches_per_epoch() == 0)
+    if (loader_->batches_per_epoch() == 0)
       throw Error({.what = fmt::format("{} training frames do not fill a batch of {}",
-                                       loader_.samples_per_epoch(), recipe.training.batch_size),
+                                       loader_->samples_per_epoch(), recipe.training.batch_size),
                    .where = "training.batch_size",
-                   .fix = fmt::format("give at most {}", loader_.samples_per_epoch())});
-    total_ = total_steps(recipe, loader_.batches_per_epoch());
+                   .fix = fmt::format("give at most {}", loader_->samples_per_epoch())});
+    total_ = total_steps(recipe, loader_->batches_per_epoch());
+    if (!run_) run_.emplace(folder, recipe);
+    if (!record) run::write_split(run_->folder(), recorded_split());
     result_.total_steps = total_;
     result_.loss = result_.held_out_loss = std::numeric_limits<double>::quiet_NaN();
     resume();
   }
 
   TrainResult run() {
-    events_.emplace(run_.folder(), position_.step == 0 ? 0 : position_.step + 1);
+    result_.steps = position_.step;
+    result_.skipped = position_.skipped;
+    if (position_.step >= total_) {
+      result_.complete_already = true;
+      return result_;
+    }
+    events_.emplace(run_->folder(), position_.step == 0 ? 0 : position_.step + 1);
+    if (evaluation_is_due()) {  // it was stopped in the middle of this
+      evaluate();
+      if (is_best()) save();
+    }
     Progress progress("train", "steps", total_);
     progress.set_resumed(position_.step);
     const int64_t first = position_.step;
     const double trained_before = position_.seconds;
-    while (position_.step < total_ && !(options_.stop && *options_.stop)) {
+    while (position_.step < total_ && !asked_to_stop()) {
       step();
       if (position_.step == first + 1) {
         result_.first_step_s = since(start_);
         loop_start_ = Clock::now();
-        waited_before_ = loader_.counters().waited_s;
+        waited_before_ = loader_->counters().waited_s;
       }
       position_.seconds = trained_before + since(start_);
       measure(position_.step - first);
       progress.update(position_.step, note());
-      const bool last = position_.step == total_;
-      if (last || due(recipe_.training.evaluate_every_steps)) evaluate();
-      if (last || due(recipe_.training.checkpoint_every_steps)) save();
+      if (evaluation_is_due()) evaluate();
+      if (position_.step == total_ || due(recipe_.training.checkpoint_every_steps) || is_best())
+        save();
     }
     if (saved_step_ != position_.step && position_.step > first) save();
     progress.finish();
@@ -80,41 +102,61 @@ class Trainer {
 
  private:
   void resume() {
-    const auto checkpoint = run_.resume_point();
+    const auto checkpoint = run_->resume_point();
     if (!checkpoint) return;
     position_ = run::read_position(*checkpoint);
-    read_state(session_, checkpoint->folder / run::kStateFile);
+    read_state(*session_, checkpoint->folder / run::kStateFile);
     saved_step_ = position_.step;
-    if (position_.step < total_) {
-      loader_.seek(position_.epoch, position_.sample);
-      log::info("going on from step {} of {}", position_.step, total_);
-    } else {
-      log::info("this run is complete: {} steps; raise training.epochs or training.steps to go on",
-                position_.step);
-    }
+    if (position_.step >= total_) return;
+    loader_->seek(position_.epoch, position_.sample);
+    log::info("going on from step {} of {}", position_.step, total_);
+  }
+
+  run::SplitRecord recorded_split() const {
+    run::SplitRecord record{.dataset = std::filesystem::absolute(dataset_.folder()).string()};
+    const data::Split& split = driving_.split();
+    for (const int64_t i : split.training)
+      record.training.push_back(marks_[static_cast<size_t>(i)]);
+    for (const int64_t i : split.held_out)
+      record.held_out.push_back(marks_[static_cast<size_t>(i)]);
+    return record;
+  }
+
+  bool asked_to_stop() const { return options_.stop && *options_.stop; }
+
+  bool evaluation_is_due() {
+    return position_.step > 0 && position_.counters["evaluated_step"] != position_.step &&
+           (position_.step == total_ || due(recipe_.training.evaluate_every_steps));
+  }
+
+  /// Only weights that were evaluated themselves can be the best.
+  bool is_best() {
+    return position_.counters["evaluated_step"] == position_.step &&
+           std::isfinite(result_.held_out_loss) &&
+           (!position_.best || result_.held_out_loss < *position_.best);
   }
 
   bool due(int64_t every) const { return every > 0 && position_.step % every == 0; }
 
   void step() {
-    const data::Batch& batch = loader_.next();
-    const auto images = session_.input("images").as<uint8_t>();
+    const data::Batch& batch = loader_->next();
+    const auto images = session_->input("images").as<uint8_t>();
     check(batch.cameras[0].pixels.size() == images.size(), "a batch of {} bytes",
           batch.cameras[0].pixels.size());
     std::copy(batch.cameras[0].pixels.begin(), batch.cameras[0].pixels.end(), images.begin());
-    driving_.targets(batch, session_.input("target").as());
-    session_.input("seed").as<int64_t>()[0] = static_cast<int64_t>(
+    driving_.targets(batch, session_->input("target").as());
+    session_->input("seed").as<int64_t>()[0] = static_cast<int64_t>(
         mix(static_cast<uint64_t>(recipe_.training.seed), static_cast<uint64_t>(position_.step)));
     const double rate = learning_rate(recipe_, position_.step, total_);
-    session_.input("learning_rate").as()[0] = static_cast<float>(rate);
-    session_.run();
+    session_->input("learning_rate").as()[0] = static_cast<float>(rate);
+    session_->run();
 
     ++position_.step;
     position_.epoch = batch.epoch;
     position_.sample = batch.position + batch.size;
     position_.samples_seen += batch.size;
-    const float loss = session_.output("loss").as()[0];
-    if (session_.output("applied").as()[0] == 0) {
+    const float loss = session_->output("loss").as()[0];
+    if (session_->output("applied").as()[0] == 0) {
       skip(loss);
       return;
     }
@@ -122,7 +164,8 @@ class Trainer {
     result_.loss = loss;
     if (position_.step % recipe_.training.log_every_steps == 0 || position_.step == 1) {
       events_->add("train/loss", position_.step, loss);
-      events_->add("train/gradient_norm", position_.step, session_.output("gradient_norm").as()[0]);
+      events_->add("train/gradient_norm", position_.step,
+                   session_->output("gradient_norm").as()[0]);
       events_->add("train/learning_rate", position_.step, rate);
       events_->add("speed/samples_per_second", position_.step, result_.samples_per_second);
       events_->add("speed/data_wait_share", position_.step, result_.data_wait_share);
@@ -134,13 +177,14 @@ class Trainer {
     ++position_.skipped_in_row;
     events_->add("train/skipped", position_.step, static_cast<double>(position_.skipped));
     log::warning("step {} is skipped: loss {}, gradient norm {} ({} in a row)", position_.step,
-                 loss, session_.output("gradient_norm").as()[0], position_.skipped_in_row);
+                 std::abs(loss), std::abs(session_->output("gradient_norm").as()[0]),
+                 position_.skipped_in_row);  // abs: "nan", not "-nan"
     if (position_.skipped_in_row > recipe_.training.skip_limit) {
       events_->flush();
       throw Error(
           {.what = fmt::format("{} steps in a row were not finite, the limit is {}",
                                position_.skipped_in_row, recipe_.training.skip_limit),
-           .where = fmt::format("{}, step {}", run_.folder().string(), position_.step),
+           .where = fmt::format("{}, step {}", run_->folder().string(), position_.step),
            .fix = saved_step_ > 0
                       ? fmt::format(
                             "lower optimizer.learning_rate; the checkpoint of step {} is intact",
@@ -156,25 +200,29 @@ class Trainer {
     if (seconds <= 0) return;
     const auto done = static_cast<double>(steps - 1);
     result_.samples_per_second = done * static_cast<double>(recipe_.training.batch_size) / seconds;
-    result_.gflops = done * session_.program().flops() / seconds / 1e9;
-    result_.data_wait_share = (loader_.counters().waited_s - waited_before_) / seconds;
+    result_.gflops = done * session_->program().flops() / seconds / 1e9;
+    result_.data_wait_share = (loader_->counters().waited_s - waited_before_) / seconds;
   }
 
   std::string note() const {
-    return fmt::format(
-        "loss {:.4f}{}  {:.0f} samples/s  data wait {:.1f} %  {:.1f} GFLOP/s{}", result_.loss,
-        std::isnan(result_.held_out_loss) ? ""
-                                          : fmt::format("  held out {:.4f}", result_.held_out_loss),
-        result_.samples_per_second, 100 * result_.data_wait_share, result_.gflops,
-        position_.skipped > 0 ? fmt::format("  skipped {}", position_.skipped) : "");
+    std::string text = fmt::format("loss {:.4f}", result_.loss);
+    if (!std::isnan(result_.held_out_loss))
+      text += fmt::format("  held out {:.4f}", result_.held_out_loss);
+    if (result_.samples_per_second > 0)
+      text +=
+          fmt::format("  {:.0f} samples/s  data wait {:.1f} %  {:.1f} GFLOP/s",
+                      result_.samples_per_second, 100 * result_.data_wait_share, result_.gflops);
+    if (position_.skipped > 0) text += fmt::format("  skipped {}", position_.skipped);
+    return text;
   }
 
-  /// Mean squared error on the held-out episodes, in deviations of each output.
+  /// Mean squared error on the held-out episodes, in deviations of each output. Asked to stop on
+  /// the way, it gives up; whoever goes on with the run evaluates first.
   void evaluate() {
     const auto begin = Clock::now();
     if (driving_.split().held_out.empty()) return;
     if (!policy_) policy_.emplace(recipe_, recipe_.training.batch_size);
-    policy_->copy_from(session_);
+    policy_->copy_from(*session_);
     if (!held_out_) {
       data::LoaderOptions clips =
           driving_.evaluation_clips(driving_.split().held_out, recipe_.training.batch_size);
@@ -184,7 +232,9 @@ class Trainer {
     double total = 0, count = 0;
     const auto outputs = static_cast<size_t>(policy_->outputs());
     std::vector<float> targets(static_cast<size_t>(recipe_.training.batch_size) * outputs);
+    held_out_->seek(0, 0);
     for (int64_t b = 0; b < held_out_->batches_per_epoch(); ++b) {
+      if (asked_to_stop() && position_.step < total_) return;
       const data::Batch& batch = held_out_->next();
       driving_.targets(batch, targets);
       const std::span<const float> predicted =
@@ -196,6 +246,7 @@ class Trainer {
         ++count;
       }
     }
+    position_.counters["evaluated_step"] = static_cast<double>(position_.step);
     if (count > 0) {
       result_.held_out_loss = total / count;
       events_->add("held_out/loss", position_.step, result_.held_out_loss);
@@ -204,11 +255,10 @@ class Trainer {
   }
 
   void save() {
-    const bool best = std::isfinite(result_.held_out_loss) &&
-                      (!position_.best || result_.held_out_loss < *position_.best);
+    const bool best = is_best();
     if (best) position_.best = result_.held_out_loss;
-    run_.save(
-        position_, [&](const Path& to) { write_state(session_, to / run::kStateFile); }, best);
+    run_->save(
+        position_, [&](const Path& to) { write_state(*session_, to / run::kStateFile); }, best);
     saved_step_ = position_.step;
   }
 
@@ -216,11 +266,12 @@ class Trainer {
   const run::Recipe recipe_;
   const TrainOptions options_;
   const data::Dataset dataset_;
-  const run::DrivingData driving_;
-  run::RunWriter run_;
-  const run::OutputScale scale_;
-  Session session_;
-  data::Loader loader_;
+  run::DrivingData driving_;
+  const std::vector<run::EpisodeMark> marks_;
+  std::optional<run::RunWriter> run_;
+  run::OutputScale scale_;
+  std::optional<Session> session_;
+  std::optional<data::Loader> loader_;
   std::optional<run::EventWriter> events_;
   std::optional<run::Policy> policy_;
   std::optional<data::Loader> held_out_;

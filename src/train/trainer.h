@@ -20,14 +20,15 @@ struct TrainResult {
   double first_step_s = 0;             ///< from the call to the end of the first step
   double loss = 0, held_out_loss = 0;  ///< the latest; NaN if there is none
   bool stopped = false;                ///< asked to, before the end
+  bool complete_already = false;       ///< there was nothing left to do
 };
 
 /// Trains the recipe's policy into the run folder, or goes on from its newest whole checkpoint, to
 /// bit-identical weights whether it was interrupted or not.
 ///
-/// throws Error: data or recipe at fault; more than training.skip_limit steps in a row that were
-/// not
-///        finite (the last good checkpoint stays)
+/// throws Error: data or recipe at fault (a new run's folder is not begun then); training episodes
+///        that changed since the run was begun; more than training.skip_limit steps in a row that
+///        were not finite (the last good checkpoint stays)
 TrainResult train(const run::Recipe& recipe, const Path& folder, const TrainOptions& options = {});
 
 /// The recipe's compiled training step as text: calls, shapes, bytes, flops, arena.

@@ -140,7 +140,6 @@ TEST_CASE("recipe: zero, negative, huge and not-a-number sizes are refused with 
 
 TEST_CASE("recipe: what no single key can tell is refused too") {
   CHECK(contains(message(""), "data.path is not given; add data.path="));
-  CHECK(contains(message("data.path = \"d\"\nmodel.frames = 8"), "pilotnet sees 1 frame"));
   CHECK(contains(
       message("data.path = \"d\"\nmodel.name = \"clip_transformer\"\nmodel.attention_heads = 3"),
       "not a multiple of model.attention_heads, 3"));

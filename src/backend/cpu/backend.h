@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "ir/op.h"
 
@@ -20,12 +21,20 @@ struct Kernel {
   std::function<void(KernelArgs&)> run;
   size_t workspace_bytes = 0;
   bool reference = false;  ///< the op's plain reference runs: correct, slow
+  /// The same bits at every thread count. oneDNN may cut a sum by the threads there are.
+  bool thread_invariant = true;
 };
 
 Kernel make_kernel(const KernelRequest& request);
+/// The op's reference; bf16 operands are widened to f32 around those that know f32 only.
+Kernel make_reference_kernel(const KernelRequest& request);
 
 /// The instruction set that the Highway kernels use here ("AVX2", "AVX3").
 std::string instruction_set();
+/// All that were compiled and that this CPU has, the best first.
+std::vector<std::string> instruction_sets();
+/// For tests: kernels made from now on use that one; "" returns to the best.
+void use_instruction_set(const std::string& name);
 /// oneDNN's version ("3.2.0").
 std::string onednn_version();
 

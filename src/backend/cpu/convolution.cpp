@@ -85,7 +85,8 @@ Kernel reading_weight(const Description& description, const memory::desc& from,
                                    {to_argument, at(to, k.out_bytes[0])},
                                    {DNNL_ARG_SCRATCHPAD, at(scratch, k.workspace + weight_bytes)}});
               },
-          .workspace_bytes = weight_bytes + scratch.get_size()};
+          .workspace_bytes = weight_bytes + scratch.get_size(),
+          .thread_invariant = false};
 }
 
 }  // namespace
@@ -142,7 +143,8 @@ std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& requ
                              {DNNL_ARG_SCRATCHPAD, at(scratch, k.workspace + weight_bytes)}});
                         if (reorder) reorder->execute(onednn_stream(), weight, result);
                       },
-                  .workspace_bytes = weight_bytes + scratch.get_size()};
+                  .workspace_bytes = weight_bytes + scratch.get_size(),
+                  .thread_invariant = false};
   });
 }
 

@@ -28,12 +28,27 @@ constexpr Row kRows[] = {
     {&ops::layer_norm, make_layer_norm},                                    // Highway
     {&ops::layer_norm_gradient, make_layer_norm_gradient},                  // Highway
     {&ops::adamw_update, make_adamw},                                       // Highway
+    {&ops::attention, make_attention},                                      // Highway
+    {&ops::attention_gradient, make_attention_gradient},                    // Highway
+    {&ops::cross_entropy, make_cross_entropy},                              // Highway
+    {&ops::cross_entropy_gradient, make_cross_entropy_gradient},            // Highway
+    {&ops::rms_norm, make_rms_norm},                                        // Highway
+    {&ops::rms_norm_gradient, make_rms_norm_gradient},                      // Highway
     {&ops::transpose, make_transpose},
+    {&ops::gather, make_gather},
+    {&ops::scatter_add, make_scatter_add},
+    {&ops::max_pool, make_max_pool},
+    {&ops::max_pool_gradient, make_max_pool_gradient},
+    {&ops::average_pool, make_average_pool},
+    {&ops::average_pool_gradient, make_average_pool_gradient},
+    {&ops::random_uniform, make_random_uniform},
+    {&ops::sgd_update, make_sgd},
 };
 
-/// The op's reference; bf16 operands are widened to f32 around those that know f32 only.
-Kernel reference_kernel(const KernelRequest& request) {
-  const OpDef& op = *&request.op;
+}  // namespace
+
+Kernel make_reference_kernel(const KernelRequest& request) {
+  const OpDef& op = request.op;
   check(op.reference != nullptr, "op {} has no reference", op.name);
   const auto has_bf16 = [](Types types) {
     for (const Type& type : types)
@@ -89,8 +104,6 @@ Kernel reference_kernel(const KernelRequest& request) {
           .reference = true};
 }
 
-}  // namespace
-
 Kernel make_kernel(const KernelRequest& request) {
   bool empty = true;
   for (const Type& type : request.out) empty &= type.elements() == 0;
@@ -101,7 +114,7 @@ Kernel make_kernel(const KernelRequest& request) {
       if (row.op == &request.op)
         if (auto kernel = row.make(request)) return *kernel;
   }
-  return reference_kernel(request);
+  return make_reference_kernel(request);
 }
 
 }  // namespace argosy::cpu

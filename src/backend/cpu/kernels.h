@@ -17,5 +17,19 @@ std::optional<Kernel> make_layer_norm(const KernelRequest& request);
 std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request);
 std::optional<Kernel> make_adamw(const KernelRequest& request);
 std::optional<Kernel> make_transpose(const KernelRequest& request);
+std::optional<Kernel> make_gather(const KernelRequest& request);
+std::optional<Kernel> make_scatter_add(const KernelRequest& request);
+std::optional<Kernel> make_max_pool(const KernelRequest& request);
+std::optional<Kernel> make_max_pool_gradient(const KernelRequest& request);
+std::optional<Kernel> make_average_pool(const KernelRequest& request);
+std::optional<Kernel> make_average_pool_gradient(const KernelRequest& request);
+std::optional<Kernel> make_random_uniform(const KernelRequest& request);
+std::optional<Kernel> make_sgd(const KernelRequest& request);
+std::optional<Kernel> make_attention(const KernelRequest& request);
+std::optional<Kernel> make_attention_gradient(const KernelRequest& request);
+std::optional<Kernel> make_cross_entropy(const KernelRequest& request);
+std::optional<Kernel> make_cross_entropy_gradient(const KernelRequest& request);
+std::optional<Kernel> make_rms_norm(const KernelRequest& request);
+std::optional<Kernel> make_rms_norm_gradient(const KernelRequest& request);
 
 }  // namespace argosy::cpu

@@ -51,7 +51,8 @@ std::optional<Kernel> make_matmul(const KernelRequest& request) {
                    {DNNL_ARG_SCRATCHPAD,
                     memory(description.scratchpad_desc(), engine, args.workspace)}});
             },
-        .workspace_bytes = description.scratchpad_desc().get_size()};
+        .workspace_bytes = description.scratchpad_desc().get_size(),
+        .thread_invariant = false};
   });
 }
 

@@ -92,7 +92,8 @@ Operand describe(const Type& type, const Shape& to) {
 /// Elements [begin, begin + n) of a strided operand, in the output's order.
 void expand(const Operand& operand, const std::byte* bytes, int64_t begin, int64_t n, float* out) {
   const size_t rank = operand.shape.size(), size = size_of(operand.dtype);
-  std::vector<int64_t> index(rank);
+  static thread_local std::vector<int64_t> index;  // kept, as the sweep's memory is
+  index.assign(rank, 0);
   int64_t at = 0;
   for (size_t d = rank; d-- > 0;) {
     index[d] = begin % operand.shape[d];
@@ -217,9 +218,10 @@ void sweep(const Plan& plan, const KernelArgs& k, int64_t begin, int64_t end) {
   float* periodic = slots + plan.slots * kTile;
 
   const size_t operands = plan.operands.size();
-  std::vector<float*> tiles(operands + static_cast<size_t>(plan.slots));
+  static thread_local std::vector<float*> tiles, repeated;
+  tiles.assign(operands + static_cast<size_t>(plan.slots), nullptr);
+  repeated.assign(operands, nullptr);
   for (int s = 0; s < plan.slots; ++s) tiles[operands + static_cast<size_t>(s)] = slots + s * kTile;
-  std::vector<float*> repeated(operands, nullptr);
   for (const auto& [slot, value] : plan.constants) std::fill_n(slots + slot * kTile, kTile, value);
   for (size_t i = 0; i < operands; ++i) {
     const Operand& operand = plan.operands[i];

@@ -10,15 +10,10 @@
 #define HWY_TARGET_INCLUDE "backend/cpu/pointwise_steps.cpp"
 #include <hwy/foreach_target.h>
 //
-#include <hwy/contrib/math/math-inl.h>
-#include <hwy/highway.h>
+#include "backend/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
 V one() { return hn::Set(D(), 1.0f); }
 V zero() { return hn::Zero(D()); }
 /// Flags are held as 1 and 0.
@@ -29,7 +24,7 @@ V flag(M mask) {
 
 V sigmoid(V x) {
   // through e^-|x|, which cannot overflow
-  const V e = hn::Exp(D(), hn::Neg(hn::Abs(x)));
+  const V e = exp(hn::Neg(hn::Abs(x)));
   const V positive = hn::Div(one(), hn::Add(one(), e));
   return hn::IfThenElse(hn::Lt(x, zero()), hn::Mul(e, positive), positive);
 }
@@ -42,7 +37,7 @@ V erf(V x) {
   V sum = hn::Set(d, 1.061405429f);
   for (const float c : {-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f})
     sum = hn::MulAdd(sum, t, hn::Set(d, c));
-  const V far = hn::NegMulAdd(hn::Mul(sum, t), hn::Exp(d, hn::Neg(hn::Mul(a, a))), one());
+  const V far = hn::NegMulAdd(hn::Mul(sum, t), exp(hn::Neg(hn::Mul(a, a))), one());
   const V s = hn::Mul(x, x);
   V series = hn::Set(d, -0.026866170645131252f);
   for (const float c : {0.11283791670955126f, -0.37612638903183754f, 1.1283791670955126f})
@@ -59,8 +54,8 @@ V erf(V x) {
     }                             \
   };
 STEP(Negate, hn::Neg(x))
-STEP(Exp, hn::Exp(D(), x))
-STEP(Log, hn::Log(D(), x))
+STEP(Exp, exp(x))
+STEP(Log, log(x))
 STEP(Sqrt, hn::Sqrt(x))
 STEP(Rsqrt, hn::Div(one(), hn::Sqrt(x)))
 STEP(Reciprocal, hn::Div(one(), x))
@@ -68,10 +63,10 @@ STEP(Square, hn::Mul(x, x))
 STEP(Abs, hn::Abs(x))
 STEP(Sign,
      hn::IfThenElse(hn::Gt(x, zero()), one(), hn::IfThenElse(hn::Lt(x, zero()), hn::Neg(one()), x)))
-STEP(Floor, hn::Floor(x))
-STEP(Sin, hn::Sin(D(), x))
-STEP(Cos, hn::Cos(D(), x))
-STEP(Tanh, hn::Tanh(D(), x))
+STEP(Floor, hn::CopySign(hn::Floor(x), x))  // plain lanes lose the sign of -0
+STEP(Sin, sin(x))
+STEP(Cos, cos(x))
+STEP(Tanh, tanh(x))
 STEP(Sigmoid, sigmoid(x))
 STEP(Erf, erf(x))
 STEP(Relu, hn::IfThenZeroElse(hn::Le(x, zero()), x))
@@ -82,7 +77,7 @@ STEP(GeluTanh,
              sigmoid(hn::Mul(hn::Set(D(), 1.5957691216f),
                              hn::MulAdd(hn::Mul(hn::Mul(x, x), x), hn::Set(D(), 0.044715f), x)))))
 STEP(Silu, hn::Mul(x, sigmoid(x)))
-STEP(Softplus, hn::Add(hn::Max(x, zero()), hn::Log1p(D(), hn::Exp(D(), hn::Neg(hn::Abs(x))))))
+STEP(Softplus, keep_nan(x, hn::Add(hn::Max(x, zero()), hn::Log1p(D(), exp(hn::Neg(hn::Abs(x)))))))
 STEP(IsFinite, flag(hn::Lt(hn::Abs(x), hn::Inf(D()))))
 STEP(LogicalNot, flag(hn::Eq(x, zero())))
 STEP(Add, hn::Add(x, y))
@@ -120,6 +115,11 @@ void run_step(const float* a, const float* b, const float* c, float* out, size_t
   }
 }
 
+/// No vector form keeps the digits of x^y for large exponents.
+void run_power(const float* x, const float* y, const float*, float* out, size_t n) {
+  for (size_t i = 0; i < n; ++i) out[i] = std::pow(x[i], y[i]);
+}
+
 StepFunction FindStep(const OpDef* op) {
   struct Row {
     const OpDef* op;
@@ -154,6 +154,7 @@ StepFunction FindStep(const OpDef* op) {
       {&ops::divide, run_step<Divide, 2>},
       {&ops::maximum, run_step<Maximum, 2>},
       {&ops::minimum, run_step<Minimum, 2>},
+      {&ops::power, run_power},
       {&ops::greater, run_step<Greater, 2>},
       {&ops::greater_equal, run_step<GreaterEqual, 2>},
       {&ops::less, run_step<Less, 2>},
@@ -227,9 +228,20 @@ NarrowFunction find_narrow(DType to) {
   }
 }
 
-std::string instruction_set() {
-  const int64_t compiled = hwy::SupportedTargets() & HWY_TARGETS;
-  return hwy::TargetName(compiled & -compiled);  // the lowest bit is the best
+std::string instruction_set() { return instruction_sets().front(); }
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets())
+    names.emplace_back(hwy::TargetName(target));
+  return names;
+}
+
+void use_instruction_set(const std::string& name) {
+  hwy::SetSupportedTargetsForTest(0);
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets())
+    if (name == hwy::TargetName(target)) hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 }  // namespace argosy::cpu

@@ -10,25 +10,11 @@
 #define HWY_TARGET_INCLUDE "backend/cpu/rows.cpp"
 #include <hwy/foreach_target.h>
 //
-#include <hwy/contrib/math/math-inl.h>
-#include <hwy/highway.h>
+#include "backend/cpu/vector_math-inl.h"
 
 // Kernels that work on rows of the last axis: sums, softmax, layer norm; and AdamW's sweep.
 HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::ScalableTag<float>;
-using V = hn::Vec<D>;
-
-/// Calls body(vector index, lanes) for full vectors, then rest(element index) for what is left.
-template <typename Body, typename Rest>
-HWY_INLINE void for_vectors(size_t n, Body body, Rest rest) {
-  const size_t lanes = hn::Lanes(D());
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) body(i);
-  for (; i < n; ++i) rest(i);
-}
-
 float SumRow(const float* x, size_t n) {
   const D d;
   const size_t lanes = hn::Lanes(d);
@@ -68,7 +54,7 @@ void SoftmaxRow(const float* x, float* y, size_t n) {
   for_vectors(
       n,
       [&](size_t i) {
-        const V e = hn::Exp(d, hn::Sub(hn::LoadU(d, x + i), shift));
+        const V e = exp(hn::Sub(hn::LoadU(d, x + i), shift));
         sum = hn::Add(sum, e);
         hn::StoreU(e, d, y + i);
       },
@@ -205,6 +191,16 @@ bool all_f32(const KernelRequest& request) {
 }
 
 size_t z(int64_t n) { return static_cast<size_t>(n); }
+
+/// Cuts [0, n) for the threads at multiples of any vector's length, so that the cut does not decide
+/// which elements are computed alone.
+template <typename Body>
+void for_ranges(int64_t n, Body body) {
+  constexpr int64_t kBlock = 1024;
+  parallel_for((n + kBlock - 1) / kBlock, kGrain / kBlock, [&](int64_t begin, int64_t end) {
+    body(begin * kBlock, std::min(n, end * kBlock));
+  });
+}
 
 /// Rows per part when a column sum over `rows` of `width` is cut so that parts have about kPart
 /// elements.
@@ -346,10 +342,10 @@ std::optional<Kernel> make_adamw(const KernelRequest& request) {
                               beta2,
                               epsilon,
                               1.0f - rate * decay,
-                              rate / (1.0f - std::pow(beta1, step)),
-                              std::sqrt(1.0f - std::pow(beta2, step)),
+                              static_cast<float>(rate / (1.0 - std::pow(double{beta1}, step))),
+                              static_cast<float>(std::sqrt(1.0 - std::pow(double{beta2}, step))),
                               scale};
-    parallel_for(static_cast<int64_t>(k.out(0).size()), kGrain, [&](int64_t begin, int64_t end) {
+    for_ranges(static_cast<int64_t>(k.out(0).size()), [&](int64_t begin, int64_t end) {
       HWY_DYNAMIC_DISPATCH(AdamwRange)(&k.in(0)[z(begin)], &k.in(1)[z(begin)], &k.in(2)[z(begin)],
                                        &k.in(3)[z(begin)], &k.out(0)[z(begin)], &k.out(1)[z(begin)],
                                        &k.out(2)[z(begin)], settings, z(end - begin));

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""The training step of a recipe's policy in PyTorch on a synthetic batch that stays in memory: the
+peer of bench/train/bench_train.cpp, with the same output and the same --serve.
+
+  step_torch.py RECIPE [KEY=VALUE...] [--threads N] [--mode eager|compile] [--layout nchw|nhwc]
+                [--seconds S] [--started UNIX_S] [--serve | --profile]
+"""
+import argparse
+import json
+import os
+import sys
+import time
+
+parser = argparse.ArgumentParser(usage=__doc__)
+parser.add_argument("recipe")
+parser.add_argument("overrides", nargs="*")
+parser.add_argument("--threads", type=int, default=os.cpu_count())
+parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
+parser.add_argument("--layout", choices=["nchw", "nhwc"], default="nchw")
+parser.add_argument("--seconds", type=float, default=3)
+parser.add_argument("--started", type=float)
+parser.add_argument("--serve", action="store_true")
+parser.add_argument("--profile", action="store_true", help="PyTorch's own table of ops")
+args = parser.parse_intermixed_args()
+os.environ["OMP_NUM_THREADS"] = str(args.threads)
+
+import torch
+
+import torch_policies as policies
+
+torch.set_num_threads(args.threads)
+torch.manual_seed(0)
+recipe = policies.load_recipe(args.recipe, args.overrides)
+model, batch = policies.build(recipe), recipe["training"]["batch_size"]
+m = recipe["model"]
+images = torch.randint(0, 256, (batch, m["frames"], 3, m["height"], m["width"]), dtype=torch.uint8)
+if args.layout == "nhwc":
+    model.to(memory_format=torch.channels_last)
+    images = images.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+targets = torch.randn(batch, len(recipe["data"]["outputs"]))
+trainer = policies.Trainer(recipe, model, args.mode == "compile")
+
+
+def step():
+    trainer.step(images, targets, 1e-4)
+
+
+def report(**values):
+    print(json.dumps({**values, "peak_rss_mb": policies.peak_rss_mb()}), flush=True)
+
+
+def block(seconds):
+    wall, cpu, begin = [], [], time.perf_counter()
+    while len(wall) < 3 or time.perf_counter() - begin < seconds:
+        w, c = time.perf_counter(), time.process_time()
+        step()
+        wall.append(time.perf_counter() - w)
+        cpu.append(time.process_time() - c)
+    median = lambda values: sorted(values)[len(values) // 2]
+    report(event="block", steps=len(wall), step_s=median(wall), cpu_s=median(cpu))
+
+
+step()
+report(event="ready", program="torch " + torch.__version__, mode=args.mode, layout=args.layout,
+       threads=args.threads, batch=batch, start_to_first_step_s=policies.seconds_since_start(args.started))
+if args.serve:
+    for line in sys.stdin:
+        words = line.split()
+        if len(words) != 2 or words[0] != "run":
+            break
+        block(float(words[1]))
+elif args.profile:
+    block(0)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profiler:
+        for _ in range(5):
+            step()
+    print(profiler.key_averages(group_by_input_shape=True).table(sort_by="self_cpu_time_total", row_limit=30,
+                                                                 max_shapes_column_width=60))
+elif args.seconds > 0:
+    block(0)
+    block(args.seconds)

@@ -1,0 +1,260 @@
+#include "engine/session.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <limits>
+#include <new>
+
+#include "base/random.h"
+#include "base/threads.h"
+#include "engine/safetensors.h"
+#include "nn/initializers.h"
+#include "nn/layers.h"
+#include "nn/training.h"
+#include "shared.h"
+
+namespace {
+std::atomic<int64_t> allocations = 0, living = 0;
+}
+
+// Every allocation of this program is counted.
+void* operator new(size_t size) {
+  ++allocations, ++living;
+  if (void* memory = std::malloc(size ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new[](size_t size) { return operator new(size); }
+void* operator new(size_t size, std::align_val_t alignment) {
+  ++allocations, ++living;
+  const auto to = static_cast<size_t>(alignment);
+  if (void* memory = std::aligned_alloc(to, (size + to - 1) / to * to)) return memory;
+  throw std::bad_alloc();
+}
+void* operator new[](size_t size, std::align_val_t to) { return operator new(size, to); }
+void operator delete(void* memory) noexcept {
+  if (memory) --living;
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept { operator delete(memory); }
+void operator delete(void* memory, size_t) noexcept { operator delete(memory); }
+void operator delete[](void* memory, size_t) noexcept { operator delete(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { operator delete(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { operator delete(memory); }
+void operator delete(void* memory, size_t, std::align_val_t) noexcept { operator delete(memory); }
+void operator delete[](void* memory, size_t, std::align_val_t) noexcept { operator delete(memory); }
+
+using namespace argosy;
+using namespace argosy::nn;
+
+namespace {
+
+constexpr int64_t kBatch = 4, kTime = 6, kWidth = 16;
+
+/// A training step of a small model with most of what models have in it.
+Graph training_graph(const OptimizerOptions& options = {.clip_norm = 1, .average_decay = 0.99f},
+                     bool convolutions = true) {
+  Graph graph;
+  const Tensor seed = graph.input("seed", {DType::i64, {}});
+  const Scope model(graph, true, seed);
+  Tensor x = graph.input("x", {DType::f32, {kBatch, kTime, kWidth}});
+  if (convolutions) {
+    Tensor image = ops::reshape_to(x, {kBatch, kTime, kWidth, 1});
+    image = relu(batch_norm(model / "bn", convolution(model / "conv", image, 4, 3)));
+    x = x + ops::reshape_to(linear(model / "in", ops::reshape_to(image, {kBatch, -1}), kWidth),
+                            {kBatch, 1, kWidth});
+  }
+  x = transformer_block(model / "block", x, {.heads = 2, .causal = true}, 32, 0.1f);
+  const Tensor y = linear(model / "head", ops::reduce_mean(x, {1}), 3);
+  const Tensor loss = mean_squared_error(y, graph.input("target", {DType::f32, {kBatch, 3}}));
+  add_training_step(model, loss, options);
+  return graph;
+}
+
+void feed(Session& session, int64_t step) {
+  Random random(77, static_cast<uint64_t>(step));
+  for (float& v : session.input("x").as()) v = random.normal();
+  for (float& v : session.input("target").as()) v = random.normal();
+  session.input("seed").as<int64_t>()[0] = step;
+  session.input("learning_rate").as()[0] = 1e-2f;
+}
+
+void train(Session& session, int64_t from, int64_t to) {
+  for (int64_t step = from; step < to; ++step) {
+    feed(session, step);
+    session.run();
+  }
+}
+
+std::string state_bytes(const Session& session) {
+  std::string bytes;
+  for (const TensorView& view : session.state())
+    bytes += view.name +
+             std::string(reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size());
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("session: the same seed gives the same bits, another seed others") {
+  Session a(training_graph(), {.seed = 1}), b(training_graph(), {.seed = 1}),
+      c(training_graph(), {.seed = 2});
+  CHECK((state_bytes(a) == state_bytes(b)));
+  CHECK((state_bytes(a) != state_bytes(c)));
+  train(a, 0, 5), train(b, 0, 5);
+  CHECK((state_bytes(a) == state_bytes(b)));
+  CHECK(a.output("loss").as()[0] == b.output("loss").as()[0]);
+}
+
+TEST_CASE("session: training lowers the loss and says that steps were applied") {
+  Session session(training_graph());
+  train(session, 0, 1);
+  const float first = session.output("loss").as()[0];
+  for (int i = 0; i < 40; ++i) train(session, 0, 1);
+  CHECK(session.output("loss").as()[0] < 0.5f * first);
+  CHECK(session.output("applied").as()[0] == 1);
+  CHECK(session.state("optimizer/step").as()[0] == 41);
+}
+
+TEST_CASE("session: after the first run none keeps memory, and none without oneDNN allocates any") {
+  Session with(training_graph());
+  train(with, 0, 3);
+  const int64_t before = living;
+  train(with, 3, 13);
+  CHECK(living == before);
+
+  // pointwise work, normalisation and updates: not one allocation
+  Graph graph;
+  const Scope model(graph, true, graph.input("seed", {DType::i64, {}}));
+  const Tensor x = graph.input("x", {DType::f32, {64, 300}});
+  const Tensor weight = model.parameter("w", {300}, uniform(-1, 1), true);
+  const Tensor y = layer_norm(model / "norm", gelu(x * weight));
+  add_training_step(model, mean_squared_error(y, ops::apply(ops::softmax, {x})), {});
+  Session session(std::move(graph));
+  session.run();
+  session.run();
+  const int64_t counted = allocations;
+  for (int i = 0; i < 5; ++i) session.run();
+  CHECK(allocations - counted == 0);
+  for (const std::string& op : session.reference_ops()) MESSAGE(op << " runs its reference");
+}
+
+TEST_CASE("session: a step whose loss is not finite changes no bit of the state") {
+  for (const char* name : {"adamw", "sgd"}) {
+    Session session(training_graph({.name = name, .clip_norm = 1, .average_decay = 0.9f}));
+    train(session, 0, 2);
+    const std::string before = state_bytes(session);
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e38f}) {
+      feed(session, 2);
+      session.input("target").as()[3] = bad;
+      session.run();
+      INFO(name << " " << bad);
+      CHECK(session.output("applied").as()[0] == 0);
+      CHECK((state_bytes(session) == before));
+    }
+    train(session, 2, 3);
+    CHECK(session.output("applied").as()[0] == 1);
+    CHECK((state_bytes(session) != before));
+  }
+}
+
+TEST_CASE("session: saved, loaded into a new session and continued is never having stopped") {
+  const test::TemporaryFolder temporary;
+  const Path file = temporary.path() / "state.safetensors";
+  Session straight(training_graph(), {.seed = 3});
+  train(straight, 0, 4);
+  std::vector<NamedTensor> tensors;
+  const auto views = straight.state();
+  for (const TensorView& view : views) tensors.push_back({view.name, view.type, view.bytes});
+  write_safetensors(file, tensors, {{"step", "4"}});
+  train(straight, 4, 8);
+
+  Session resumed(training_graph(), {.seed = 999});
+  const SafetensorsFile saved(file);
+  CHECK(saved.metadata().at("step") == "4");
+  for (const TensorView& view : resumed.state()) {
+    const NamedTensor* tensor = saved.find(view.name);
+    REQUIRE(tensor != nullptr);
+    REQUIRE(tensor->type == view.type);
+    std::ranges::copy(tensor->bytes, view.bytes.begin());
+  }
+  train(resumed, 4, 8);
+  CHECK((state_bytes(resumed) == state_bytes(straight)));
+}
+
+TEST_CASE("session: the moving average starts at the parameters and follows its formula") {
+  Session session(training_graph({.average_decay = 0.99f}));
+  const std::string name = "head/weight";
+  const auto values = [&](const std::string& of) {
+    const auto span = session.state(of).as();
+    return std::vector<float>(span.begin(), span.end());
+  };
+  std::vector<float> average = values("average/" + name);
+  CHECK(average == values(name));
+  for (int64_t step = 1; step <= 12; ++step) {
+    train(session, step, step + 1);
+    const auto t = static_cast<float>(step);
+    const float keep = std::min(0.99f, (1 + t) / (10 + t));
+    const std::vector<float> now = values(name), got = values("average/" + name);
+    for (size_t i = 0; i < now.size(); ++i) {
+      average[i] = average[i] * keep + now[i] * (1 - keep);
+      CHECK(got[i] == doctest::Approx(average[i]).epsilon(1e-5));
+    }
+  }
+}
+
+TEST_CASE("session: dropout is a function of the seed, drops its share and keeps the mean") {
+  Graph graph;
+  const Scope model(graph, true, graph.input("seed", {DType::i64, {}}));
+  const Tensor x = graph.input("x", {DType::f32, {100, 1000}});
+  graph.output("a", dropout(model, x, 0.3f));
+  graph.output("b", dropout(model, x, 0.3f));
+  Session session(std::move(graph));
+  std::ranges::fill(session.input("x").as(), 1.0f);
+  const auto run = [&](int64_t seed, const char* name) {
+    session.input("seed").as<int64_t>()[0] = seed;
+    session.run();
+    const auto span = session.output(name).as();
+    return std::vector<float>(span.begin(), span.end());
+  };
+  const auto first = run(5, "a");
+  CHECK((run(5, "a") == first));
+  CHECK((run(6, "a") != first));
+  CHECK((run(5, "b") != first));
+  int64_t dropped = 0;
+  for (const float v : first) {
+    dropped += v == 0;
+    CHECK_MESSAGE((v == 0 || std::fabs(v - 1 / 0.7f) < 1e-6f), v);
+  }
+  // five deviations of a binomial: sqrt(0.3 * 0.7 * 100000) = 145
+  CHECK(std::abs(dropped - 30000) < 725);
+}
+
+TEST_CASE("session: the step's memory is close to what must live at once") {
+  for (const bool convolutions : {false, true}) {
+    const Session session(training_graph({}, convolutions));
+    const Program& program = session.program();
+    CHECK(program.arena_bytes >= program.largest_live_bytes);
+    CHECK(static_cast<double>(program.arena_bytes) <=
+          1.05 * static_cast<double>(program.largest_live_bytes));
+  }
+}
+
+TEST_CASE("session: a deep transformer stays a short program") {
+  Graph graph;
+  const Scope model(graph, true, graph.input("seed", {DType::i64, {}}));
+  Tensor x = graph.input("x", {DType::f32, {2, 8, 32}});
+  for (int layer = 0; layer < 12; ++layer)
+    x = transformer_block(model / fmt::format("{}", layer), x, {.heads = 4, .causal = true}, 64);
+  add_training_step(model, mean_squared_error(x, graph.input("y", x.type())), {});
+  const Session session(std::move(graph));
+  double seconds = 0;
+  for (const PassTime& pass : session.pass_times()) seconds += pass.seconds;
+  CHECK(session.program().calls.size() < 12 * 100);
+  CHECK(static_cast<double>(session.program().arena_bytes) <=
+        1.05 * static_cast<double>(session.program().largest_live_bytes));
+  MESSAGE("12 layers: " << session.program().calls.size() << " calls, passes took " << seconds
+                        << " s");
+}

@@ -1,0 +1,179 @@
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "kernel_runs.h"
+
+using namespace argosy;
+using namespace argosy::test;
+
+namespace {
+
+constexpr double kTolerance = 2e-5;  // of the larger of 1 and the number
+
+double tolerance(const OpDef& op) { return op.exact ? 0.0 : kTolerance; }
+
+/// Runs body once for each instruction set compiled in, then returns to the best.
+template <typename Body>
+void on_every_instruction_set(Body body) {
+  const int threads = thread_count();
+  for (const std::string& name : cpu::instruction_sets()) {
+    INFO(name);
+    cpu::use_instruction_set(name);
+    body();
+  }
+  cpu::use_instruction_set("");
+  set_thread_count(threads);
+}
+
+/// The same sample with one size so large that kernels share the work between threads.
+std::optional<Sample> enlarged(const OpDef& op, const Sample& sample) {
+  for (const int64_t factor : {40000, 4000, 400}) {
+    Sample large = sample;
+    int64_t longest = 0;
+    for (const Type& type : sample.inputs)
+      for (const int64_t size : type.shape) longest = std::max(longest, size);
+    if (longest < 2) return {};
+    for (Type& type : large.inputs)
+      for (int64_t& size : type.shape)
+        if (size == longest) size = size * factor / 4;
+    if (large.attributes.values().contains("shape")) return {};
+    int64_t elements = 0;
+    try {
+      const std::vector<Type> out = infer(op, large.attributes, large.inputs);
+      for (const Type& type : out) elements = std::max(elements, type.elements());
+      if (op.flops && op.flops(large.inputs, out, large.attributes) > 2e8) continue;
+    } catch (const std::exception&) {
+      return {};
+    }
+    for (const Type& type : large.inputs) elements = std::max(elements, type.elements());
+    if (elements <= 400000) return large;
+  }
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("cpu: more than one instruction set is compiled, and each can be chosen") {
+  const auto all = cpu::instruction_sets();
+  REQUIRE_FALSE(all.empty());
+  for (const std::string& name : all) {
+    cpu::use_instruction_set(name);
+    CHECK(cpu::instruction_set() == name);
+  }
+  cpu::use_instruction_set("");
+  CHECK(cpu::instruction_set() == all.front());
+}
+
+TEST_CASE("cpu: every kernel equals the reference, on each instruction set and thread count") {
+  on_every_instruction_set([] {
+    for (const OpDef* op : ops::all_ops())
+      for (const Sample& sample : all_samples(*op, 6)) {
+        const Arrays in = random_operands(sample, 11);
+        const Arrays wanted = run_reference(*op, sample.attributes, in);
+        for (const int threads : {1, 3}) {
+          set_thread_count(threads);
+          INFO(fmt::format("{}, {} threads", describe(*op, sample), threads));
+          CHECK(difference(run_backend(*op, sample.attributes, in), wanted, tolerance(*op)) == "");
+          CHECK(difference(run_backend(*op, sample.attributes, in, true), wanted, tolerance(*op)) ==
+                "");
+        }
+      }
+  });
+}
+
+TEST_CASE("cpu: a kernel that promises it gives the same bits at 1, 2 and 3 threads") {
+  const int threads = thread_count();
+  int compared = 0;
+  for (const OpDef* op : ops::all_ops())
+    for (const Sample& sample : op->samples) {
+      const auto large = enlarged(*op, sample);
+      if (!large) continue;
+      const Arrays in = random_operands(*large, 12);
+      const cpu::Kernel kernel = backend_kernel(*op, large->attributes, in);
+      if (kernel.reference || !kernel.thread_invariant) continue;
+      set_thread_count(1);
+      const Arrays alone = run(kernel, *op, large->attributes, in);
+      for (const int count : {2, 3}) {
+        set_thread_count(count);
+        INFO(fmt::format("{}, {} threads", describe(*op, *large), count));
+        CHECK(difference(run(kernel, *op, large->attributes, in), alone, 0) == "");
+      }
+      ++compared;
+    }
+  CHECK(compared > 30);
+  set_thread_count(threads);
+}
+
+TEST_CASE(
+    "cpu: pointwise kernels treat NaN, infinities, zeros, tiny and huge numbers as the reference") {
+  constexpr float inf = std::numeric_limits<float>::infinity(),
+                  nan = std::numeric_limits<float>::quiet_NaN(),
+                  tiny = std::numeric_limits<float>::denorm_min(),
+                  smallest = std::numeric_limits<float>::min(),
+                  largest = std::numeric_limits<float>::max();
+  const std::vector<float> special = {
+      0.0f,     -0.0f,     1,       -1,       inf,   -inf, nan,    tiny,  -tiny, 3 * tiny,
+      smallest, -smallest, largest, -largest, 88.5f, 89,   -87.4f, -104,  -200,  1e-5f,
+      -1e-5f,   5e4f,      -5e4f,   1e6f,     0.5f,  2,    3,      -2.5f, 16.5f, 20};
+  on_every_instruction_set([&] {
+    for (const OpDef* op : ops::all_ops()) {
+      if (op->pointwise.arity == 0 || op->samples[0].inputs.back().dtype != DType::f32) continue;
+      // every pair of special numbers, and rows of them
+      const auto n = static_cast<int64_t>(special.size());
+      Sample sample = op->samples[0];
+      for (Type& type : sample.inputs) type.shape = {n, n};
+      Arrays in = random_operands(sample, 1);
+      for (size_t k = 0; k < in.size(); ++k)
+        if (in[k].type.dtype == DType::f32)
+          for (size_t i = 0; i < special.size(); ++i)
+            for (size_t j = 0; j < special.size(); ++j)
+              in[k].as()[i * special.size() + j] = special[k + 1 == in.size() ? i : j];
+      INFO(op->name);
+      CHECK(difference(run_backend(*op, {}, in), run_reference(*op, {}, in), tolerance(*op)) == "");
+    }
+  });
+}
+
+TEST_CASE("cpu: every pointwise op has a vectorised form") {
+  for (const OpDef* op : ops::all_ops())
+    if (op->pointwise.arity > 0) {
+      INFO(op->name);
+      CHECK_FALSE(backend_kernel(*op, {}, random_operands(op->samples[0], 1)).reference);
+    }
+}
+
+TEST_CASE("cpu: bf16 operands give the f32 result of the same numbers, rounded") {
+  for (const OpDef* op : ops::all_ops())
+    for (const Sample& sample : op->samples) {
+      Sample narrow = sample;
+      for (Type& type : narrow.inputs)
+        if (type.dtype == DType::f32) type.dtype = DType::bf16;
+      Arrays in;
+      try {
+        infer(*op, narrow.attributes, narrow.inputs);
+      } catch (const Error&) {
+        continue;  // takes f32 only
+      }
+      in = random_operands(narrow, 13);
+      Arrays wide;
+      for (size_t i = 0; i < in.size(); ++i) {
+        Array& value = wide.emplace_back(sample.inputs[i]);
+        for (size_t j = 0; j < static_cast<size_t>(value.type.elements()); ++j)
+          value.set(j, in[i].at(j));
+      }
+      INFO(describe(*op, narrow));
+      const Arrays got = run_backend(*op, narrow.attributes, in);
+      Arrays wanted = run_reference(*op, narrow.attributes, wide);
+      for (size_t o = 0; o < wanted.size(); ++o) {
+        Array rounded(got[o].type);
+        REQUIRE(rounded.type.shape == wanted[o].type.shape);
+        for (size_t j = 0; j < static_cast<size_t>(rounded.type.elements()); ++j)
+          rounded.set(j, wanted[o].at(j));
+        wanted[o] = rounded;
+      }
+      CHECK(difference(got, wanted, op->exact ? 0 : 0.01) == "");
+    }
+}

@@ -1,0 +1,80 @@
+#pragma once
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+
+extern char** environ;
+
+namespace argosy::test {
+
+struct Ended {
+  int code = 0;  ///< the exit code, or minus the signal that ended it
+  std::string out, err;
+};
+
+/// The real program as a process of its own. Its standard output and error go to files in `folder`.
+class Program {
+ public:
+  Program(const Path& folder, const std::vector<std::string>& arguments)
+      : out_(folder / "stdout"), err_(folder / "stderr") {
+    start(ARGOSY_PROGRAM, arguments);
+  }
+  /// A line for the shell; $ARGOSY stands for the program.
+  Program(const Path& folder, const std::string& line)
+      : out_(folder / "stdout"), err_(folder / "stderr") {
+    setenv("ARGOSY", ARGOSY_PROGRAM, 1);
+    start("/bin/sh", {"-c", line});
+  }
+  ~Program() {
+    if (process_ > 0) {
+      kill(process_, SIGKILL);
+      waitpid(process_, nullptr, 0);
+    }
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  void signal(int number) const { kill(process_, number); }
+
+  Ended wait() {
+    int status = 0;
+    waitpid(process_, &status, 0);
+    process_ = 0;
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read_file(out_),
+            read_file(err_)};
+  }
+
+ private:
+  void start(const char* file, const std::vector<std::string>& arguments) {
+    std::vector<char*> list = {const_cast<char*>(file)};
+    for (const std::string& argument : arguments)
+      list.push_back(const_cast<char*>(argument.c_str()));
+    list.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    const auto redirect = [&](int number, const Path& to) {
+      posix_spawn_file_actions_addopen(&actions, number, to.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                       0644);
+    };
+    redirect(1, out_);
+    redirect(2, err_);
+    if (posix_spawn(&process_, file, &actions, nullptr, list.data(), environ) != 0) process_ = 0;
+    posix_spawn_file_actions_destroy(&actions);
+  }
+
+  Path out_, err_;
+  pid_t process_ = 0;
+};
+
+inline Ended run_program(const Path& folder, const std::vector<std::string>& arguments) {
+  return Program(folder, arguments).wait();
+}
+
+}  // namespace argosy::test

@@ -1,0 +1,150 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+
+#include "engine/safetensors.h"
+#include "run/policy.h"
+#include "train/schedule.h"
+
+namespace argosy {
+namespace {
+
+constexpr int64_t kSteps = 10, kBatch = 8, kBatches = 3;
+
+/// Element i of the numbers called `name`, in [-1, 1): the rule of tests/goldens/driving_steps.py.
+class Drawn {
+ public:
+  explicit Drawn(const std::string& name) {
+    for (const char c : name) key_ = (key_ ^ static_cast<uint8_t>(c)) * 0x100000001B3;  // FNV-1a
+  }
+  double operator()(uint64_t i) const {  // splitmix64
+    uint64_t z = key_ + i + 0x9E3779B97F4A7C15;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+    z ^= z >> 31;
+    return static_cast<double>(z >> 40) * 0x1p-23 - 1;
+  }
+
+ private:
+  uint64_t key_ = 0xCBF29CE484222325;
+};
+
+run::Recipe recipe_of(const std::string& model) {
+  run::Recipe recipe;
+  recipe.model.name = model;
+  if (model == "pilotnet") {
+    recipe.model.height = 64;
+    recipe.model.width = 72;
+  } else {
+    recipe.model.frames = 3;
+    recipe.model.height = 61;
+    recipe.model.width = 64;
+    recipe.model.attention_width = 32;
+  }
+  recipe.model.dropout = 0;
+  recipe.training.batch_size = kBatch;
+  recipe.optimizer.learning_rate = 2e-3;
+  recipe.optimizer.weight_decay = 0.05;
+  recipe.optimizer.clip_norm = 0.5;
+  recipe.optimizer.epsilon = 1e-4;
+  recipe.schedule.warmup_steps = 3;
+  recipe.average.decay = 0.9;
+  return recipe;
+}
+
+class Golden {
+ public:
+  explicit Golden(std::string model)
+      : file_(Path(ARGOSY_SOURCE_DIR) / "tests/goldens/driving_steps.safetensors"),
+        model_(std::move(model)) {}
+  std::span<const float> operator()(const std::string& name) const {
+    const NamedTensor* tensor = file_.find(model_ + "/" + name);
+    REQUIRE_MESSAGE(tensor, name);
+    return {reinterpret_cast<const float*>(tensor->bytes.data()), tensor->bytes.size() / 4};
+  }
+
+ private:
+  SafetensorsFile file_;
+  std::string model_;
+};
+
+bool is_parameter(const std::string& name) { return name.starts_with("policy/"); }
+
+void set_weights(Session& session, const Golden& golden) {
+  for (const TensorView& view : session.state()) {
+    if (!is_parameter(view.name)) continue;
+    const std::span<const float> rule = golden("rule/" + view.name);
+    const double offset = rule[0], scale = rule[1];
+    const Drawn drawn(view.name);
+    const auto average = session.state("average/" + view.name).as();
+    for (size_t i = 0; i < view.as().size(); ++i)
+      average[i] = view.as()[i] = static_cast<float>(offset + scale * drawn(i));
+  }
+}
+
+void feed(Session& session, int64_t batch) {
+  const auto images = session.input("images").as<uint8_t>();
+  const Drawn pixel(fmt::format("images/{}", batch)), value(fmt::format("target/{}", batch));
+  for (size_t i = 0; i < images.size(); ++i)
+    images[i] = static_cast<uint8_t>(std::floor(pixel(i) * 128 + 128));
+  const auto targets = session.input("target").as();
+  for (size_t i = 0; i < targets.size(); ++i) targets[i] = static_cast<float>(value(i));
+  if (batch == 1) targets[3 * 2 + 1] = std::numeric_limits<float>::quiet_NaN();
+}
+
+/// A weighted sum and the sum of sizes: together they see every element and its place.
+void compare(const TensorView& view, const std::string& name, std::span<const float> expected) {
+  const Drawn probe("probe/" + name);
+  double weighted = 0, sizes = 0;
+  for (size_t i = 0; i < view.as().size(); ++i) {
+    weighted += view.as()[i] * probe(i);
+    sizes += std::abs(static_cast<double>(view.as()[i]));
+  }
+  INFO(view.name, ": ", weighted, " and ", sizes, ", PyTorch ", expected[0], " and ", expected[1]);
+  // a step moves each element by about the learning rate, some in another direction where its
+  // gradient is near zero
+  const double bound = 2e-4 * sizes / std::sqrt(static_cast<double>(view.as().size())) + 1e-4;
+  CHECK(std::abs(weighted - expected[0]) < bound);
+  CHECK(std::abs(sizes - expected[1]) < 1e-4 * sizes + 1e-4);
+}
+
+void check_against_pytorch(const std::string& model) {
+  const Golden golden(model);
+  const run::Recipe recipe = recipe_of(model);
+  Session session =
+      run::training_session(recipe, {.mean = {0.25f, 0.25f}, .deviation = {0.5f, 0.5f}});
+  set_weights(session, golden);
+  for (int64_t step = 0; step < kSteps; ++step) {
+    const auto i = static_cast<size_t>(step);
+    feed(session, step % kBatches);
+    const auto rate = static_cast<float>(train::learning_rate(recipe, step, kSteps));
+    CHECK(rate == doctest::Approx(golden("learning_rates")[i]).epsilon(1e-6));
+    session.input("learning_rate").as()[0] = rate;
+    session.input("seed").as<int64_t>()[0] = step;
+    session.run();
+    INFO("step ", step);
+    CHECK(session.output("applied").as()[0] == 1);
+    CHECK(session.output("loss").as()[0] == doctest::Approx(golden("losses")[i]).epsilon(1e-4));
+    CHECK(session.output("gradient_norm").as()[0] ==
+          doctest::Approx(golden("gradient_norms")[i]).epsilon(5e-4));
+  }
+  for (const TensorView& view : session.state())
+    if (is_parameter(view.name)) {
+      compare(view, view.name, golden("final/" + view.name));
+      compare(session.state("average/" + view.name), view.name, golden("average/" + view.name));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("training: ten steps of pilotnet are the ten that PyTorch takes") {
+  check_against_pytorch("pilotnet");
+}
+
+TEST_CASE("training: ten steps of the clip transformer are the ten that PyTorch takes") {
+  check_against_pytorch("clip_transformer");
+}
+
+}  // namespace argosy
