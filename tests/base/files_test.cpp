@@ -31,7 +31,9 @@ TEST_CASE("files: what a killed process left is removed by the next one") {
     waitpid(child, nullptr, 0);
   }
   CHECK(std::distance(std::filesystem::directory_iterator(temporary.path()), {}) == 1);
-  { PartialFolder partial(to); }
+  {
+    PartialFolder partial(to);
+  }
   CHECK(std::filesystem::is_empty(temporary.path()));
 }
 

@@ -102,10 +102,9 @@ TEST_CASE("recipe: an unknown key names file, line and the nearest key") {
 }
 
 TEST_CASE("recipe: a wrong type names the value and the type") {
-  CHECK(
-      message("[training]\n\nbatch_size = \"big\"\n") ==
-      "r.toml, line 3: training.batch_size is 'big' (string) but must be of type integer; write "
-      "it like training.batch_size = 64");
+  CHECK(message("[training]\n\nbatch_size = \"big\"\n") ==
+        "r.toml, line 3: training.batch_size is 'big' (string) but must be of type integer; write "
+        "it like training.batch_size = 64");
   CHECK(contains(message("training.batch_size = 1.5"), "must be of type integer"));
   CHECK(contains(message("training.batch_size = [1]"), "must be of type integer"));
   CHECK(contains(message("data.outputs = [1, \"a\"]"), "must be of type list of texts"));
