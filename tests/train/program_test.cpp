@@ -76,7 +76,8 @@ void check_sentence(const test::Ended& ended, int code, const std::string& part)
 
 }  // namespace
 
-TEST_CASE("train: killed at random moments, a run ends with the weights of one that never was") {
+TEST_CASE("train: killed at random moments, a run ends with the weights of one that never was" *
+          doctest::test_suite("slow")) {
   const Place place;
   const std::vector<std::string> more = {"training.steps=40", "training.checkpoint_every_steps=4",
                                          "training.evaluate_every_steps=20"};
