@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 
 #include "ops/ops.h"
 
@@ -33,8 +32,8 @@ void gather_reference(KernelArgs& k) {
   const int64_t rows = k.shape(0)[0];
   const size_t bytes = rows == 0 ? 0 : k.in_types[0].bytes() / static_cast<size_t>(rows);
   for (size_t i = 0; i < static_cast<size_t>(k.in_types[1].elements()); ++i)
-    std::memcpy(k.out_bytes[0] + i * bytes,
-                k.in_bytes[0] + static_cast<size_t>(index_at(k, 1, i, rows)) * bytes, bytes);
+    std::copy_n(k.in_bytes[0] + static_cast<size_t>(index_at(k, 1, i, rows)) * bytes, bytes,
+                k.out_bytes[0] + i * bytes);
 }
 
 std::vector<Type> infer_scatter(

@@ -136,8 +136,8 @@ void slice_reference(KernelArgs& k) {
   const size_t run = out.size * out.inner_bytes;
   const auto begin = static_cast<size_t>(k.attributes.get<int64_t>("begin")) * in.inner_bytes;
   for (size_t o = 0; o < in.outer; ++o)
-    std::memcpy(k.out_bytes[0] + o * run, k.in_bytes[0] + o * in.size * in.inner_bytes + begin,
-                run);
+    std::copy_n(k.in_bytes[0] + o * in.size * in.inner_bytes + begin, run,
+                k.out_bytes[0] + o * run);
 }
 
 // ---- pad
@@ -161,11 +161,11 @@ std::vector<Tensor> pad_gradient(const GradArgs& g) {
 void pad_reference(KernelArgs& k) {
   const int64_t axis = k.attributes.get<int64_t>("axis");
   const AxisBlocks in = axis_blocks(k.in_types[0], axis), out = axis_blocks(k.out_types[0], axis);
-  std::memset(k.out_bytes[0], 0, k.out_types[0].bytes());
+  std::fill_n(k.out_bytes[0], k.out_types[0].bytes(), std::byte{});
   const auto before = static_cast<size_t>(k.attributes.get<int64_t>("before")) * in.inner_bytes;
   for (size_t o = 0; o < in.outer; ++o)
-    std::memcpy(k.out_bytes[0] + o * out.size * out.inner_bytes + before,
-                k.in_bytes[0] + o * in.size * in.inner_bytes, in.size * in.inner_bytes);
+    std::copy_n(k.in_bytes[0] + o * in.size * in.inner_bytes, in.size * in.inner_bytes,
+                k.out_bytes[0] + o * out.size * out.inner_bytes + before);
 }
 
 // ---- concat
@@ -206,8 +206,8 @@ void concat_reference(KernelArgs& k) {
     const AxisBlocks in = axis_blocks(k.in_types[p], axis);
     const size_t run = in.size * in.inner_bytes;
     for (size_t o = 0; o < in.outer; ++o)
-      std::memcpy(k.out_bytes[0] + o * out.size * out.inner_bytes + before, k.in_bytes[p] + o * run,
-                  run);
+      std::copy_n(k.in_bytes[p] + o * run, run,
+                  k.out_bytes[0] + o * out.size * out.inner_bytes + before);
     before += run;
   }
 }

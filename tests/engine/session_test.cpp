@@ -33,11 +33,15 @@ void* operator new(size_t size, std::align_val_t alignment) {
   throw std::bad_alloc();
 }
 void* operator new[](size_t size, std::align_val_t to) { return operator new(size, to); }
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return operator new(size); }
+void* operator new[](size_t size, const std::nothrow_t&) noexcept { return operator new(size); }
 void operator delete(void* memory) noexcept {
   if (memory) --living;
   std::free(memory);
 }
 void operator delete[](void* memory) noexcept { operator delete(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { operator delete(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { operator delete(memory); }
 void operator delete(void* memory, size_t) noexcept { operator delete(memory); }
 void operator delete[](void* memory, size_t) noexcept { operator delete(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { operator delete(memory); }
