@@ -102,6 +102,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace argosy;
+  restart_without_spinning(argv);
   try {
     return cli::run(argc, argv);
   } catch (const Error& error) {
