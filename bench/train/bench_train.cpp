@@ -220,6 +220,7 @@ int bench(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  restart_without_spinning(argv);
   try {
     return bench(argc, argv);
   } catch (const std::exception& error) {

@@ -2,9 +2,11 @@
 
 #include <omp.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #if defined(__SANITIZE_THREAD__)
@@ -41,6 +43,15 @@ int thread_count() { return count_ref(); }
 void set_thread_count(int count) {
   count_ref() = std::max(1, count);
   omp_set_num_threads(count_ref());
+}
+
+void restart_without_spinning(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  std::error_code failed;
+  // by its own path, so that it keeps its name in lists of processes
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
+  if (failed || setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
+  execv(program.c_str(), argv);  // comes back only if it cannot: then threads spin
 }
 
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {

@@ -3,11 +3,16 @@
 #include <fmt/format.h>
 
 #include "backend/cpu/backend.h"
+#include "base/threads.h"
 
 namespace argosy::cpu {
 
 const dnnl::engine& onednn_engine() {
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  // a primitive keeps the number of threads that OpenMP has when it is made, so ours comes first
+  static const dnnl::engine engine = [] {
+    thread_count();
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
   return engine;
 }
 
