@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
 
