@@ -33,7 +33,8 @@ Tensor pilotnet(const Scope& scope, const Tensor& images, const PolicyOptions& o
   const int64_t height = images.size(2), width = images.size(3);
   std::vector<Tensor> frames;
   for (int64_t t = 0; t < times; ++t)
-    frames.push_back(ops::reshape_to(ops::slice_axis(images, 1, t, t + 1), {batch, height, width, 3}));
+    frames.push_back(
+        ops::reshape_to(ops::slice_axis(images, 1, t, t + 1), {batch, height, width, 3}));
   const Tensor stacked = ops::concatenate(frames, 3);
   Tensor x = pilotnet_features(scope, normalised(stacked, options.normalization));
   x = dropout(scope, relu(linear(scope / "hidden1", x, 100)), options.dropout);

@@ -4,8 +4,8 @@
 namespace argosy::models {
 
 /// After PilotNet (Bojarski et al., "End to End Learning for Self-Driving Cars", 2016): five
-/// convolutions without padding, three linear layers. The frames of a clip are stacked as channels, so
-/// that the first convolution sees motion.
+/// convolutions without padding, three linear layers. The frames of a clip are stacked as channels,
+/// so that the first convolution sees motion.
 Tensor pilotnet(const nn::Scope& scope, const Tensor& images, const PolicyOptions& options);
 
 /// Its convolutions alone: f32 [N, H, W, C] -> [N, features].

@@ -150,7 +150,8 @@ Tensor mean_squared_error(const Tensor& prediction, const Tensor& target) {
 
 Tensor huber(const Tensor& error, float limit) {
   const Tensor size = apply(ops::abs, {error});
-  return where(apply(less, {size, constant_like(size, limit)}), size * size, size * (2 * limit) - limit * limit);
+  return where(apply(less, {size, constant_like(size, limit)}), size * size,
+               size * (2 * limit) - limit * limit);
 }
 
 Tensor smooth_l1(const Tensor& prediction, const Tensor& target, float beta) {

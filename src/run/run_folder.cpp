@@ -281,7 +281,8 @@ void RunWriter::mend_marks() const {
   if (!newest) return;
   const Path target = Path("checkpoints") / fmt::to_string(newest->step);
   point(folder_ / "last", target);
-  if (parse_json(newest->folder / kPosition).value("is_best", false)) point(folder_ / "best", target);
+  if (parse_json(newest->folder / kPosition).value("is_best", false))
+    point(folder_ / "best", target);
 }
 
 std::optional<Checkpoint> RunWriter::resume_point() const {

@@ -98,7 +98,8 @@ TEST_CASE("models: every model sees each frame of a clip, and their order") {
 TEST_CASE("models: they have the parameters that their layers come to") {
   // convolutions 5 x 5 x channels -> 24 and so on, then what is left of 61 x 64: 1 x 1 x 64
   const auto convolutions = [](int64_t channels) {
-    return (25 * channels + 1) * 24 + (25 * 24 + 1) * 32 + (25 * 32 + 1) * 64 + 2 * (9 * 64 + 1) * 64;
+    return (25 * channels + 1) * 24 + (25 * 24 + 1) * 32 + (25 * 32 + 1) * 64 +
+           2 * (9 * 64 + 1) * 64;
   };
   CHECK(parameters(session(options("pilotnet"), 1)) ==
         convolutions(3 * kTimes) + (64 + 1) * 100 + (100 + 1) * 50 + (50 + 1) * 2);

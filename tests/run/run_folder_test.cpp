@@ -251,7 +251,9 @@ TEST_CASE("run: killed at any moment of saving, the newest whole checkpoint is t
       CHECK(read_file(checkpoint.folder / "state.safetensors") ==
             std::string(1000, 'a' + static_cast<char>(checkpoint.step % 26)));
     }
-    { RunWriter next(folder, recipe({"training.keep_checkpoints=1"})); }  // mends the marks
+    {
+      RunWriter next(folder, recipe({"training.keep_checkpoints=1"}));
+    }  // mends the marks
     if (newest >= 4) CHECK(find_checkpoint(folder, "best").step % 3 == 0);
   }
   CHECK(newest > 5);
