@@ -57,7 +57,7 @@ TEST_CASE("recipe: the recipes that come with Argosy are legal and differ from t
     INFO(name);
     const Recipe recipe = load_recipe(Path(ARGOSY_SOURCE_DIR) / "recipes" / name);
     CHECK(parse_recipe(to_toml(recipe), "resolved") == recipe);
-    CHECK(recipe.augmentation.mirror == 0.5);
+    CHECK(recipe != Recipe());
   }
 }
 
