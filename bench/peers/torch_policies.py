@@ -19,7 +19,7 @@ DEFAULTS = {
                  crop_bottom=0, crop_left=0, crop_right=0, holdout_share=0.2),
     "augmentation": dict(mirror=0.0, mirror_negates=["user/angle"], shift=0.0, brightness=0.0,
                          contrast=0.0, noise=0.0),
-    "training": dict(steps=0, epochs=10.0, batch_size=64, seed=1),
+    "training": dict(steps=0, epochs=10.0, batch_size=64, seed=1, error_limit=0.0),
     "optimizer": dict(name="adamw", learning_rate=1e-3, weight_decay=1e-4, beta1=0.9, beta2=0.999,
                       epsilon=1e-8, momentum=0.9, clip_norm=1.0),
     "schedule": dict(name="cosine", warmup_steps=100, final_share=0.01),
@@ -47,8 +47,8 @@ def load_recipe(path, overrides=()):
 
 
 class Convolutions(nn.Sequential):
-    def __init__(self):
-        layers, channels = [], 3
+    def __init__(self, channels=3):
+        layers, self.channels = [], channels
         for out, kernel, stride in ((24, 5, 2), (32, 5, 2), (64, 5, 2), (64, 3, 1), (64, 3, 1)):
             layers += [nn.Conv2d(channels, out, kernel, stride), nn.ReLU()]
             channels = out
@@ -56,25 +56,30 @@ class Convolutions(nn.Sequential):
 
     def features(self, height, width):
         with torch.no_grad():
-            return self(torch.zeros(1, 3, height, width)).shape[1]
+            return self(torch.zeros(1, self.channels, height, width)).shape[1]
 
 
 def normalised(images):
-    """uint8 [N, H, W, 3] or [N, 3, H, W] seen as [N, 3, H, W], to -1..1."""
+    """uint8 to -1..1."""
     return images.float() * (1 / 127.5) - 1
 
 
 class PilotNet(nn.Module):
     def __init__(self, model, outputs):
         super().__init__()
-        self.convolutions = Convolutions()
+        self.convolutions = Convolutions(3 * model["frames"])
         self.hidden1 = nn.Linear(self.convolutions.features(model["height"], model["width"]), 100)
         self.hidden2 = nn.Linear(100, 50)
         self.head = nn.Linear(50, outputs)
         self.dropout = nn.Dropout(model["dropout"])
 
     def forward(self, images):  # [B, T, 3, H, W], float or uint8
-        x = self.convolutions(normalised(images[:, -1]))
+        b, t, c, h, w = images.shape
+        # NHWC images give a stack that is NHWC in memory, too, as the convolutions want it
+        stacked = images.permute(0, 3, 4, 1, 2).reshape(b, h, w, t * c).permute(0, 3, 1, 2)
+        if images.is_contiguous():
+            stacked = images.view(b, t * c, h, w)
+        x = self.convolutions(normalised(stacked))
         x = self.dropout(F.relu(self.hidden1(x)))
         return self.head(self.dropout(F.relu(self.hidden2(x))))
 
@@ -133,12 +138,15 @@ def learning_rate(recipe, step, steps):
     return base * (final + (1 - final) * (1 + math.cos(math.pi * p)) / 2)
 
 
-def mean_squared_error(predicted, wanted):
-    """Over the values that were recorded."""
+def training_loss(predicted, wanted, error_limit=0.0):
+    """Mean square of the error over the values that were recorded; beyond error_limit (0: none) it
+    grows only in proportion."""
     recorded = ~torch.isnan(wanted)
-    if bool(recorded.all()):
-        return F.mse_loss(predicted, wanted)
-    return F.mse_loss(predicted[recorded], wanted[recorded])
+    if not bool(recorded.all()):
+        predicted, wanted = predicted[recorded], wanted[recorded]
+    if error_limit > 0:
+        return 2 * F.huber_loss(predicted, wanted, delta=error_limit)
+    return F.mse_loss(predicted, wanted)
 
 
 class Trainer:
@@ -160,7 +168,7 @@ class Trainer:
         self.done = 0
 
     def step(self, images, wanted, rate):
-        loss = mean_squared_error(self.run(images), wanted)
+        loss = training_loss(self.run(images), wanted, self.recipe["training"]["error_limit"])
         loss.backward()
         clip = self.recipe["optimizer"]["clip_norm"]
         self.norm = nn.utils.clip_grad_norm_(self.parameters, clip if clip > 0 else math.inf, foreach=True)

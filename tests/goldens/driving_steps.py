@@ -28,7 +28,7 @@ import torch_policies as policies
 
 STEPS, BATCH, BATCHES = 10, 8, 3
 CASES = {
-    "pilotnet": dict(model=dict(name="pilotnet", frames=1, height=64, width=72)),
+    "pilotnet": dict(model=dict(name="pilotnet", frames=2, height=64, width=72)),
     "clip_transformer": dict(model=dict(name="clip_transformer", frames=3, height=61, width=64,
                                         attention_width=32, attention_layers=2, attention_heads=4)),
 }
@@ -37,7 +37,7 @@ CASES = {
 def recipe_of(case):
     recipe = {section: dict(values) for section, values in policies.DEFAULTS.items()}
     recipe["model"].update(CASES[case]["model"], dropout=0.0)
-    recipe["training"].update(steps=STEPS, batch_size=BATCH)
+    recipe["training"].update(steps=STEPS, batch_size=BATCH, error_limit=1.5)
     recipe["optimizer"].update(learning_rate=2e-3, weight_decay=0.05, clip_norm=0.5,
                                epsilon=1e-4)  # no noise where a gradient is nearly zero
     recipe["schedule"].update(warmup_steps=3)
@@ -87,7 +87,7 @@ class Names:
                      lambda t: t.permute(0, 3, 1, 2))
             self.add(f"{frame}/conv{i + 1}/bias", layer.bias)
         with torch.no_grad():
-            x = torch.zeros(1, 3, recipe["model"]["height"], recipe["model"]["width"])
+            x = torch.zeros(1, convolutions.channels, recipe["model"]["height"], recipe["model"]["width"])
             for layer in list(convolutions)[:-1]:
                 x = layer(x.to(next(model.parameters()).dtype))
             h, w = x.shape[2:]

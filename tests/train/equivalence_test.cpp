@@ -35,6 +35,7 @@ run::Recipe recipe_of(const std::string& model) {
   run::Recipe recipe;
   recipe.model.name = model;
   if (model == "pilotnet") {
+    recipe.model.frames = 2;
     recipe.model.height = 64;
     recipe.model.width = 72;
   } else {
@@ -45,6 +46,7 @@ run::Recipe recipe_of(const std::string& model) {
   }
   recipe.model.dropout = 0;
   recipe.training.batch_size = kBatch;
+  recipe.training.error_limit = 1.5;
   recipe.optimizer.learning_rate = 2e-3;
   recipe.optimizer.weight_decay = 0.05;
   recipe.optimizer.clip_norm = 0.5;
