@@ -84,6 +84,21 @@ class PilotNet(nn.Module):
         return self.head(self.dropout(F.relu(self.hidden2(x))))
 
 
+class Overview(nn.Module):
+    def __init__(self, model, outputs):
+        super().__init__()
+        self.cells = nn.BatchNorm1d(model["frames"] * model["height"] * model["width"])
+        self.hidden1 = nn.Linear(self.cells.num_features, 512)
+        self.hidden2 = nn.Linear(512, 256)
+        self.head = nn.Linear(256, outputs)
+        self.dropout = nn.Dropout(model["dropout"])
+
+    def forward(self, images):  # [B, T, 3, H, W], float or uint8
+        x = self.cells(normalised(images).mean(2).flatten(1))
+        x = self.dropout(F.relu(self.hidden1(x)))
+        return self.head(self.dropout(F.relu(self.hidden2(x))))
+
+
 class Block(nn.Module):
     def __init__(self, width, heads, dropout):
         super().__init__()
@@ -123,7 +138,8 @@ class ClipTransformer(nn.Module):
 
 
 def build(recipe):
-    kind = {"pilotnet": PilotNet, "clip_transformer": ClipTransformer}[recipe["model"]["name"]]
+    kind = {"pilotnet": PilotNet, "clip_transformer": ClipTransformer,
+            "overview": Overview}[recipe["model"]["name"]]
     return kind(recipe["model"], len(recipe["data"]["outputs"]))
 
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "models/clip_transformer.h"
+#include "models/overview.h"
 #include "models/pilotnet.h"
 #include "ops/ops.h"
 
@@ -12,6 +13,7 @@ std::span<const PolicyModel> policy_models() {
       {"pilotnet", "convolutions over the stacked frames and a small head", pilotnet},
       {"clip_transformer", "convolutions on every frame, then attention over time",
        clip_transformer},
+      {"overview", "fully connected layers on small grey pictures", overview},
   };
   return models;
 }

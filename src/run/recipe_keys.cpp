@@ -38,8 +38,8 @@ std::vector<Key> make_table() {
   constexpr double kSteps = 1e12, kMegabytes = 1 << 24, kPixels = 8192;
   return {
     // the model
-    row(&R::model, &R::Model::name, "model.name", one_of({"pilotnet", "clip_transformer"}), fixed,
-        "pilotnet: convolutions on the frames of a clip, stacked as channels; clip_transformer: on each frame, then attention over time"),
+    row(&R::model, &R::Model::name, "model.name", one_of({"pilotnet", "clip_transformer", "overview"}), fixed,
+        "pilotnet: convolutions on the frames of a clip, stacked as channels; clip_transformer: on each frame, then attention over time; overview: fully connected layers on small grey pictures"),
     row(&R::model, &R::Model::frames, "model.frames", between(1, 256), fixed,
         "frames in a clip, the last of them the present one"),
     row(&R::model, &R::Model::frame_interval_s, "model.frame_interval_s", above(0, 60), fixed,

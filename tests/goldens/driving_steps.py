@@ -29,6 +29,7 @@ import torch_policies as policies
 STEPS, BATCH, BATCHES = 10, 8, 3
 CASES = {
     "pilotnet": dict(model=dict(name="pilotnet", frames=2, height=64, width=72)),
+    "overview": dict(model=dict(name="overview", frames=2, height=16, width=20)),
     "clip_transformer": dict(model=dict(name="clip_transformer", frames=3, height=61, width=64,
                                         attention_width=32, attention_layers=2, attention_heads=4)),
 }
@@ -78,6 +79,9 @@ class Names:
 
     def __init__(self, model, recipe):
         self.rows = []
+        if isinstance(model, policies.Overview):
+            self.overview(model)
+            return
         clip = isinstance(model, policies.ClipTransformer)
         frame = "policy/frame" if clip else "policy"
         convolutions = (model.frame if clip else model.convolutions)
@@ -116,6 +120,11 @@ class Names:
             self.linear("policy/hidden2", model.hidden2)
         self.linear("policy/head", model.head)
 
+    def overview(self, model):
+        for name, layer in (("cells", model.cells), ("hidden1", model.hidden1),
+                            ("hidden2", model.hidden2), ("head", model.head)):
+            self.linear(f"policy/{name}", layer)
+
     def linear(self, name, layer):
         self.add(f"{name}/weight", layer.weight)
         self.add(f"{name}/bias", layer.bias)
@@ -126,7 +135,7 @@ class Names:
 
 def rule(name, parameter):
     """offset and scale of a tensor's initial values."""
-    if "norm" in name:
+    if "norm" in name or "cells" in name:
         return (1.0, 0.1) if name.endswith("weight") else (0.0, 0.1)
     if name.endswith("weight"):
         return 0.0, float(np.float32(1.7 / np.sqrt(parameter[0].numel())))
@@ -165,6 +174,11 @@ def run(case, dtype):
             values = there(tensor[rows]).flatten().double().numpy()
             weights = drawn("probe/" + name, len(values))
             results[f"{case}/{kind}/{name}"] = f32([values @ weights, np.abs(values).sum()])
+    for name, buffer in model.named_buffers():
+        if "running" in name:
+            values, name = buffer.double().numpy(), "policy/" + name.replace(".", "/")
+            results[f"{case}/final/{name}"] = f32([values @ drawn("probe/" + name, len(values)),
+                                                   np.abs(values).sum()])
     return results
 
 
