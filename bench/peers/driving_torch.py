@@ -40,6 +40,16 @@ import torch_policies as policies
 torch.set_num_threads(args.threads)
 
 
+def area_weights(pixels, cells):
+    """[cells, pixels]: the share that each pixel has in the mean over a cell's area."""
+    if cells > pixels:
+        sys.exit("this peer only shrinks pictures")
+    edges = torch.arange(cells + 1) * (pixels / cells)
+    pixel = torch.arange(pixels)
+    overlap = torch.minimum(edges[1:, None], pixel + 1.0) - torch.maximum(edges[:-1, None], pixel.float())
+    return overlap.clamp(min=0) * (cells / pixels)
+
+
 class Data:
     """A LeRobot v3 data set in memory: frames uint8 [rows, H, W, 3], targets f32 [rows, outputs]."""
 
@@ -96,10 +106,9 @@ class Data:
                     image = image[d["crop_top"]:image.shape[0] - d["crop_bottom"],
                                   d["crop_left"]:image.shape[1] - d["crop_right"]]
                     if image.shape[:2] != (m["height"], m["width"]):
-                        # antialias averages over the area where the picture shrinks
-                        image = torch.nn.functional.interpolate(
-                            image.permute(2, 0, 1)[None].float(), (m["height"], m["width"]),
-                            mode="bilinear", antialias=True)[0].permute(1, 2, 0).round().clamp(0, 255)
+                        image = torch.einsum("hy,yxc,wx->hwc", area_weights(image.shape[0], m["height"]),
+                                             image.float(), area_weights(image.shape[1], m["width"]))
+                        image = image.round().clamp(0, 255)
                     frames[row_of[index]] = image.to(torch.uint8)
         return frames
 
