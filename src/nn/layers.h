@@ -37,7 +37,11 @@ struct AttentionOptions {
   bool causal = false;
   bool bias = true;
 };
-/// Self-attention on [B, T, D]. Parameters: query, key, value, output (linear each).
+/// Queries [B, T, D] attend to keys and values [B, S, D]. Parameters: query, key, value, output
+/// (linear each).
+Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
+                 const Tensor& values, const AttentionOptions& options);
+/// Attention of x [B, T, D] to itself.
 Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options);
 
 using Activation = Tensor (*)(const Tensor&);
@@ -46,7 +50,8 @@ Tensor gelu(const Tensor& x);
 Tensor silu(const Tensor& x);
 
 /// linear, activation, linear back to the width of x. Parameters: up, down.
-Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation = gelu);
+Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation = gelu,
+           bool bias = true);
 
 /// A pre-norm transformer block on [B, T, D]: x + attention(norm(x)), then x + mlp(norm(x)).
 Tensor transformer_block(const Scope& scope, const Tensor& x, const AttentionOptions& options,
