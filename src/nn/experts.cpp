@@ -57,8 +57,10 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
         x.type());
   check(choices < int64_t{1} << 24, "{} choices are more than f32 counts", choices);
 
-  const Tensor probabilities =
-      apply(softmax, {linear(scope / "router", cast_to(x, DType::f32), count, false)});
+  const std::string label = graph.label;
+  const Tensor logits = linear(scope / "router", cast_to(x, DType::f32), count, false);
+  graph.label = label;  // what follows is not the router
+  const Tensor probabilities = apply(softmax, {logits});
   const Ordered best = largest(probabilities, options.active);
   const Tensor gates =
       options.renormalise ? best.values / reduce_sum(best.values, {-1}, true) : best.values;
