@@ -153,6 +153,10 @@ Tensor running_sum(const Tensor& x, bool reverse) {
   return apply(cumulative_sum, {x}, {{"reverse", reverse}});
 }
 
+Tensor counts_of(const Tensor& x, int64_t size) {
+  return apply(count_values, {x}, {{"size", size}});
+}
+
 Tensor uniform(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream) {
   return graph.add_one(random_uniform, {&seed, 1}, {{"shape", shape}, {"stream", stream}});
 }

@@ -26,13 +26,14 @@ extern const OpDef add, subtract, multiply, divide, maximum, minimum, power, gre
     less, equal, logical_and, logical_or, select;
 extern const OpDef cast;
 // Reductions.
-extern const OpDef sum, max_reduce, argmax, cumulative_sum;
+extern const OpDef sum, max_reduce, argmax, cumulative_sum, sum_of_squares, count_values;
 // Movement.
 extern const OpDef reshape, transpose, broadcast_to, slice, concat, pad, iota;
 // Gathering.
-extern const OpDef gather, scatter_add, top_k, sort;
+extern const OpDef gather, scatter_add, scatter_last, top_k, sort;
 // Linear.
-extern const OpDef matmul, convolution, convolution_gradient_input, convolution_gradient_weight;
+extern const OpDef matmul, grouped_matmul, grouped_matmul_gradient_weight;
+extern const OpDef convolution, convolution_gradient_input, convolution_gradient_weight;
 extern const OpDef max_pool, max_pool_gradient, average_pool, average_pool_gradient;
 // Normalisation, attention, losses.
 extern const OpDef softmax, layer_norm, layer_norm_gradient, rms_norm, rms_norm_gradient;
@@ -77,6 +78,11 @@ Tensor range(Graph& graph, int64_t n, DType dtype = DType::i32);
 /// flags say that an operand is stored with its last two dimensions swapped.
 Tensor matrix_multiply(const Tensor& a, const Tensor& b, bool transpose_a = false,
                        bool transpose_b = false);
+/// x [N, K] sorted by group, weight [E, K, M], counts i32 [E] (rows of each group, in order) -> y
+/// [N, M]: each row by its group's weight, 0 for rows after the last group. With transpose_b the
+/// weight is [E, M, K].
+Tensor multiply_groups(const Tensor& x, const Tensor& weight, const Tensor& counts,
+                       bool transpose_b = false);
 
 struct ConvolutionOptions {
   std::vector<int64_t> stride = {1, 1},
@@ -102,6 +108,8 @@ struct Ordered {
 Ordered largest(const Tensor& x, int64_t k);
 Ordered sorted(const Tensor& x, bool descending = false);
 Tensor running_sum(const Tensor& x, bool reverse = false);
+/// How many of the whole numbers `x` are 0, 1, ... `size` - 1: i32 [size]
+Tensor counts_of(const Tensor& x, int64_t size);
 
 Tensor uniform(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);
 Tensor normal(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);

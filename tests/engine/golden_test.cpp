@@ -6,6 +6,7 @@
 #include "compile/differentiate.h"
 #include "engine/safetensors.h"
 #include "engine/session.h"
+#include "nn/experts.h"
 #include "nn/initializers.h"
 #include "nn/layers.h"
 #include "nn/training.h"
@@ -234,6 +235,10 @@ TEST_CASE("goldens: layers have PyTorch's values, gradients and statistics") {
   check_layer("mlp", [](const Scope& s, const Tensor& x) { return mlp(s, x, 12); });
   check_layer("transformer_block", [](const Scope& s, const Tensor& x) {
     return transformer_block(s, x, {.heads = 4, .causal = true}, 24);
+  });
+  check_layer("mixture_of_experts", [](const Scope& s, const Tensor& x) {
+    const Mixture m = mixture_of_experts(s, x, {.experts = 5, .active = 2, .hidden = 9});
+    return m.output + m.balance_loss;
   });
 }
 

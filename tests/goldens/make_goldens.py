@@ -176,6 +176,31 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
 
+class Experts(nn.Module):
+    """Each token through its most probable experts; every output has the balance loss added."""
+
+    def __init__(self, width, hidden, experts, active):
+        super().__init__()
+        self.active = active
+        self.router = nn.Linear(width, experts, bias=False)
+        self.gate = nn.Parameter(torch.randn(experts, width, hidden))
+        self.value = nn.Parameter(torch.randn(experts, width, hidden))
+        self.output = nn.Parameter(torch.randn(experts, hidden, width))
+
+    def forward(self, x):
+        probabilities = self.router(x).softmax(-1)
+        gates, chosen = probabilities.topk(self.active)
+        y = torch.zeros_like(x)
+        for i in range(self.active):
+            e = chosen[:, i]
+            h = F.gelu(torch.einsum("nd,ndf->nf", x, self.gate[e]))
+            h = h * torch.einsum("nd,ndf->nf", x, self.value[e])
+            y = y + gates[:, i, None] * torch.einsum("nf,nfd->nd", h, self.output[e])
+        experts = probabilities.shape[1]
+        share = torch.bincount(chosen.flatten(), minlength=experts) / chosen.numel()
+        return y + experts * (share * probabilities.mean(0)).sum()
+
+
 def slashes(name):
     return name.replace(".", "/")
 
@@ -225,6 +250,8 @@ def layers():
     mlp.add_module("down", nn.Linear(12, 6))
     file.module("mlp", mlp, torch.randn(3, 6), rename=slashes)
     file.module("transformer_block", Block(16, 4, 24), torch.randn(2, 6, 16), rename=block_name)
+    with torch.random.fork_rng():  # what is drawn afterwards stays as it was
+        file.module("mixture_of_experts", Experts(6, 9, 5, 2), torch.randn(12, 6), rename=slashes)
     file.write("layers")
 
 
