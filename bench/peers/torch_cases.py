@@ -186,6 +186,84 @@ class Gpt(nn.Module):
         return F.linear(self.norm(x), self.embedding.weight).flatten(0, 1)
 
 
+class RmsNorm(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        return F.rms_norm(x, x.shape[-1:], self.weight, 1e-5)
+
+
+class GroupedAttention(nn.Module):
+    """8 query heads on 2 key heads of 32, rotary, scores capped at 30."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(width, heads * 32, bias=False) for heads in (8, 2, 2))
+        self.output = nn.Linear(256, width, bias=False)
+        angles = torch.arange(256)[:, None] * 10000.0 ** (-torch.arange(0, 32, 2) / 32)
+        self.register_buffer("cosines", torch.cat((angles, angles), 1).cos())
+        self.register_buffer("sines", torch.cat((angles, angles), 1).sin())
+        self.register_buffer("later", torch.full((256, 256), -1e30).triu(1))
+
+    def turned(self, x):
+        return x * self.cosines + torch.cat((-x[..., 16:], x[..., :16]), -1) * self.sines
+
+    def forward(self, x):
+        b, t, d = x.shape
+        split = lambda y, heads: y.view(b, t, heads, 32).transpose(1, 2)
+        q, k = self.turned(split(self.query(x), 8)), self.turned(split(self.key(x), 2))
+        k, v = (y.repeat_interleave(4, 1) for y in (k, split(self.value(x), 2)))
+        scores = 30 * torch.tanh((q @ k.transpose(-1, -2)).float() * (32 ** -0.5 / 30)) + self.later
+        return self.output((scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(b, t, 256))
+
+
+class Experts(nn.Module):
+    """Each expert takes the tokens that chose it, the fastest of the ways tried on CPUs."""
+
+    def __init__(self, width, experts, hidden):
+        super().__init__()
+        self.router = nn.Linear(width, experts, bias=False)
+        self.gate, self.value = (nn.Parameter(torch.empty(experts, width, hidden)) for _ in range(2))
+        self.output = nn.Parameter(torch.empty(experts, hidden, width))
+
+    def forward(self, x):
+        gates, chosen = self.router(x).float().softmax(-1).topk(2, -1)
+        y = torch.zeros_like(x)
+        for e in range(len(self.gate)):
+            tokens, place = (chosen == e).nonzero(as_tuple=True)
+            rows = x.index_select(0, tokens)
+            out = (F.gelu(rows @ self.gate[e]) * (rows @ self.value[e])) @ self.output[e]
+            y = y.index_add(0, tokens, (out * gates[tokens, place].unsqueeze(1)).to(y.dtype))
+        return y
+
+
+class GrokBlock(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.norm1, self.norm2, self.norm3, self.norm4 = (RmsNorm(width) for _ in range(4))
+        self.attention, self.experts = GroupedAttention(width), Experts(width, 8, 1152)
+
+    def forward(self, x):
+        x = x + self.norm2(self.attention(self.norm1(x)))
+        return x + self.norm4(self.experts(self.norm3(x).flatten(0, 1)).view(x.shape))
+
+
+class Grok(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.norm = Table(VOCABULARY, 256), RmsNorm(256)
+        for i in range(4):
+            setattr(self, f"block{i}", GrokBlock(256))
+
+    def forward(self, tokens):
+        x = F.embedding(tokens, self.embedding.weight) * 16.0
+        for i in range(4):
+            x = getattr(self, f"block{i}")(x)
+        return F.linear(self.norm(x), self.embedding.weight).flatten(0, 1) * 0.57735
+
+
 class Attention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
@@ -244,6 +322,8 @@ CASES = {
     "temporal": (Temporal, dict(images=(16, 4, 120, 160, 3), target=(16, 2)), squared, 16),
     "gpt": (Gpt, dict(tokens=(16, 256), labels=(4096,)),
             lambda model, x: F.cross_entropy(model(x["tokens"]).float(), x["labels"]), 4096),
+    "grok": (Grok, dict(tokens=(8, 256), labels=(2048,)),
+             lambda model, x: F.cross_entropy(model(x["tokens"]).float(), x["labels"]), 2048),
     "act": (ActionChunking, dict(images=(8, 240, 320, 3), state=(8, 14), target=(8, 100, 14)),
             lambda model, x: F.l1_loss(model(x["images"], x["state"]).float(), x["target"]), 8),
 }

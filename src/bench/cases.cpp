@@ -7,6 +7,7 @@
 #include "bench/golden_losses.h"
 #include "models/action_chunking.h"
 #include "models/gpt.h"
+#include "models/grok.h"
 #include "models/pilotnet.h"
 #include "models/resnet.h"
 #include "models/temporal_transformer.h"
@@ -58,6 +59,12 @@ Tensor gpt_loss(const Scope& scope) {
                             indices(scope, "labels", {16 * 256}));
 }
 
+Tensor grok_loss(const Scope& scope) {
+  const models::GrokOutput output =
+      models::grok(scope, indices(scope, "tokens", {8, 256}), {.vocabulary = kVocabulary});
+  return mean_cross_entropy(output.logits, indices(scope, "labels", {8 * 256}));
+}
+
 Tensor action_chunking_loss(const Scope& scope) {
   const Tensor x = images(scope, {8, 240, 320, 3}), state = numbers(scope, "state", {8, 14});
   const Tensor plan = models::action_chunking(scope, x, state, {});
@@ -73,6 +80,8 @@ constexpr Case kCases[] = {
      temporal_transformer_loss},
     {"gpt", "6 layers of width 384 on 16 x 256 tokens of a vocabulary of 8192", 16 * 256, "tokens",
      kVocabulary, gpt_loss},
+    {"grok", "4 layers of Grok-1's shape, 2 of 8 experts, on 8 x 256 tokens", 8 * 256, "tokens",
+     kVocabulary, grok_loss},
     {"act", "action chunking on 8 pictures of 240 x 320", 8, "samples", 0, action_chunking_loss},
 };
 

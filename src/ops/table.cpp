@@ -76,6 +76,7 @@ std::span<const OpDef* const> all_ops() {
       &rms_norm_gradient,
       &attention,
       &attention_gradient,
+      &rotary,
       &cross_entropy,
       &cross_entropy_gradient,
       &random_uniform,

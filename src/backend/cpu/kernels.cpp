@@ -41,6 +41,7 @@ constexpr Row kRows[] = {
     {&ops::cross_entropy_gradient, make_cross_entropy_gradient},                  // Highway
     {&ops::rms_norm, make_rms_norm},                                              // Highway
     {&ops::rms_norm_gradient, make_rms_norm_gradient},                            // Highway
+    {&ops::rotary, make_rotary},
     {&ops::transpose, make_transpose},
     {&ops::broadcast_to, make_broadcast_to},
     {&ops::slice, make_slice},

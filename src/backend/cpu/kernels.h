@@ -46,5 +46,6 @@ std::optional<Kernel> make_cross_entropy(const KernelRequest& request);
 std::optional<Kernel> make_cross_entropy_gradient(const KernelRequest& request);
 std::optional<Kernel> make_rms_norm(const KernelRequest& request);
 std::optional<Kernel> make_rms_norm_gradient(const KernelRequest& request);
+std::optional<Kernel> make_rotary(const KernelRequest& request);
 
 }  // namespace argosy::cpu
