@@ -1,7 +1,5 @@
 #include "nn/layers.h"
 
-#include <cmath>
-
 #include "nn/initializers.h"
 
 namespace argosy::nn {
@@ -96,7 +94,8 @@ Tensor embedding(const Scope& scope, const Tensor& indices, int64_t entries, int
   return apply(gather, {scope.parameter("weight", {entries, width}, normal(1), true), indices});
 }
 
-Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options) {
+Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
+                      const Tensor& segments) {
   const int64_t batch = x.size(0), time = x.size(1), width = x.size(2),
                 head = width / options.heads;
   const int64_t key_heads = options.key_heads > 0 ? options.key_heads : options.heads;
@@ -106,9 +105,9 @@ Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOption
   };
   const Tensor q = project("query", options.heads), k = project("key", key_heads),
                v = project("value", key_heads);
-  const Tensor y = x.graph().add(
-      attention, std::vector{q, k, v},
-      {{"causal", options.causal}, {"scale", 1.0 / std::sqrt(static_cast<double>(head))}})[0];
+  const Tensor y = attend(
+      q, k, v, {.causal = options.causal, .window = options.window, .soft_cap = options.soft_cap},
+      segments);
   return linear(scope / "output", reshape_to(y, {batch, time, options.heads * head}), width,
                 options.bias);
 }

@@ -36,9 +36,13 @@ struct AttentionOptions {
   int64_t key_heads = 0;  ///< 0: as many as heads
   bool causal = false;
   bool bias = true;
+  int64_t window = 0;   ///< as ops::AttentionOptions says
+  double soft_cap = 0;  ///< as ops::AttentionOptions says
 };
-/// Self-attention on [B, T, D]. Parameters: query, key, value, output (linear each).
-Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options);
+/// Self-attention on [B, T, D], within `segments` (i32 [B, T]) if given. Parameters: query, key,
+/// value, output (linear each).
+Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
+                      const Tensor& segments = {});
 
 using Activation = Tensor (*)(const Tensor&);
 Tensor relu(const Tensor& x);
