@@ -18,10 +18,9 @@ Tensor grok_attention(const Scope& scope, const Tensor& x, const GrokOptions& op
   const auto turned = [&](const Tensor& heads) {
     return ops::apply(ops::rotary, {heads}, {{"base", options.rotary_base}, {"inverse", false}});
   };
-  const Tensor y = ops::attend(turned(project("query", options.heads)),
-                               turned(project("key", options.key_heads)),
-                               project("value", options.key_heads),
-                               {.causal = true, .soft_cap = options.soft_cap});
+  const Tensor y = ops::attend(
+      turned(project("query", options.heads)), turned(project("key", options.key_heads)),
+      project("value", options.key_heads), {.causal = true, .soft_cap = options.soft_cap});
   return linear(scope / "output",
                 ops::reshape_to(y, {x.size(0), x.size(1), options.heads * options.head_width}),
                 options.width, false);
@@ -31,16 +30,18 @@ Tensor grok_attention(const Scope& scope, const Tensor& x, const GrokOptions& op
 
 GrokOutput grok(const Scope& scope, const Tensor& tokens, const GrokOptions& options) {
   const int64_t count = tokens.elements(), width = options.width;
-  const Tensor table = (scope / "embedding")
-                           .parameter("weight", {options.vocabulary, width}, normal(0.02f), true);
+  const Tensor table =
+      (scope / "embedding").parameter("weight", {options.vocabulary, width}, normal(0.02f), true);
   const auto norm = [&](const Scope& at, const Tensor& x) {
     return rms_norm(at, x, options.epsilon);
   };
-  Tensor x = ops::apply(ops::gather, {table, tokens}) * static_cast<float>(options.embedding_multiplier);
+  Tensor x =
+      ops::apply(ops::gather, {table, tokens}) * static_cast<float>(options.embedding_multiplier);
   Tensor balance;
   for (int64_t layer = 0; layer < options.layers; ++layer) {
     const Scope block = scope / fmt::format("block{}", layer);
-    x = x + norm(block / "norm2", grok_attention(block / "attention", norm(block / "norm1", x), options));
+    x = x + norm(block / "norm2",
+                 grok_attention(block / "attention", norm(block / "norm1", x), options));
     const Mixture mixture = mixture_of_experts(
         block / "experts", ops::reshape_to(norm(block / "norm3", x), {count, width}),
         {.experts = options.experts, .active = options.active, .hidden = options.hidden});

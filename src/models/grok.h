@@ -8,8 +8,8 @@ struct GrokOptions {
   int64_t vocabulary = 8192, width = 256, layers = 4;
   int64_t heads = 8, key_heads = 2, head_width = 32;
   int64_t experts = 8, active = 2, hidden = 1152;
-  double embedding_multiplier = 16;                    ///< sqrt(width)
-  double output_multiplier = 0.57735;                  ///< on the logits
+  double embedding_multiplier = 16;    ///< sqrt(width)
+  double output_multiplier = 0.57735;  ///< on the logits
   double soft_cap = 30, rotary_base = 10000, epsilon = 1e-5;
 };
 

@@ -1,7 +1,5 @@
 #include "nn/layers.h"
 
-#include <cmath>
-
 #include "nn/initializers.h"
 
 namespace argosy::nn {
@@ -97,7 +95,7 @@ Tensor embedding(const Scope& scope, const Tensor& indices, int64_t entries, int
 }
 
 Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
-                 const Tensor& values, const AttentionOptions& options) {
+                 const Tensor& values, const AttentionOptions& options, const Tensor& segments) {
   const int64_t width = queries.size(-1), head = width / options.heads;
   const int64_t key_heads = options.key_heads > 0 ? options.key_heads : options.heads;
   const auto project = [&](const char* name, const Tensor& x, int64_t heads) {
@@ -106,16 +104,17 @@ Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
   };
   const Tensor q = project("query", queries, options.heads), k = project("key", keys, key_heads),
                v = project("value", values, key_heads);
-  const Tensor y = q.graph().add(
-      ops::attention, std::vector{q, k, v},
-      {{"causal", options.causal}, {"scale", 1.0 / std::sqrt(static_cast<double>(head))}})[0];
+  const Tensor y = attend(
+      q, k, v, {.causal = options.causal, .window = options.window, .soft_cap = options.soft_cap},
+      segments);
   return linear(scope / "output",
                 reshape_to(y, {queries.size(0), queries.size(1), options.heads * head}), width,
                 options.bias);
 }
 
-Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options) {
-  return attention(scope, x, x, x, options);
+Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
+                      const Tensor& segments) {
+  return attention(scope, x, x, x, options, segments);
 }
 
 Tensor relu(const Tensor& x) { return apply(ops::relu, {x}); }

@@ -36,13 +36,17 @@ struct AttentionOptions {
   int64_t key_heads = 0;  ///< 0: as many as heads
   bool causal = false;
   bool bias = true;
+  int64_t window = 0;   ///< as ops::AttentionOptions says
+  double soft_cap = 0;  ///< as ops::AttentionOptions says
 };
-/// Queries [B, T, D] attend to keys and values [B, S, D]. Parameters: query, key, value, output
-/// (linear each).
+/// Queries [B, T, D] attend to keys and values [B, S, D], within `segments` (i32 [B, T], T = S) if
+/// given. Parameters: query, key, value, output (linear each).
 Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
-                 const Tensor& values, const AttentionOptions& options);
+                 const Tensor& values, const AttentionOptions& options,
+                 const Tensor& segments = {});
 /// Attention of x [B, T, D] to itself.
-Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options);
+Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
+                      const Tensor& segments = {});
 
 using Activation = Tensor (*)(const Tensor&);
 Tensor relu(const Tensor& x);

@@ -101,6 +101,19 @@ struct PoolOptions {
 Tensor pool_max(const Tensor& x, const PoolOptions& options = {});
 Tensor pool_average(const Tensor& x, const PoolOptions& options = {});
 
+struct AttentionOptions {
+  bool causal = false;  ///< a query sees keys up to its own place; the last stands at the last key
+  double scale = 0;     ///< 0: 1 / sqrt(D)
+  int64_t window = 0;   ///< only with causal: a query sees the last so many of these; 0: all
+  double soft_cap = 0;  ///< scores become soft_cap * tanh(score / soft_cap); 0: they stay
+};
+AttentionOptions attention_options(const Attributes& attributes);
+/// q [B, T, H, D], k and v [B, S, G, D], H a multiple of G -> [B, T, H, D]. With segments (i32
+/// [B, T], T = S) a query sees keys of its own number only; negative is padding, sees nothing and
+/// gives 0.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v,
+              const AttentionOptions& options = {}, const Tensor& segments = {});
+
 struct Ordered {
   Tensor values, indices;  ///< indices are i32 within the row
 };

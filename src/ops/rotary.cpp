@@ -32,8 +32,10 @@ void reference(KernelArgs& a) {
   for (int64_t row = 0; row < shape[0] * times * heads; ++row) {
     const auto place = static_cast<double>(row / heads % times);
     for (int64_t j = 0; j < half; ++j) {
-      const double angle = place * std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(width));
-      const auto first = static_cast<size_t>(row * width + j), second = first + static_cast<size_t>(half);
+      const double angle =
+          place * std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(width));
+      const auto first = static_cast<size_t>(row * width + j),
+                 second = first + static_cast<size_t>(half);
       const double c = std::cos(angle), s = sign * std::sin(angle), u = x[first], v = x[second];
       y[first] = static_cast<float>(u * c - v * s);
       y[second] = static_cast<float>(v * c + u * s);
@@ -48,15 +50,19 @@ Attributes options(double base, bool inverse) { return {{"base", base}, {"invers
 extern const OpDef rotary = {
     .name = "rotary",
     .formula =
-        "y[j] = x[j] cos(a) - x[j + K/2] sin(a); y[j + K/2] = x[j + K/2] cos(a) + x[j] sin(a), with "
+        "y[j] = x[j] cos(a) - x[j + K/2] sin(a); y[j + K/2] = x[j + K/2] cos(a) + x[j] sin(a), "
+        "with "
         "a = t base^(-2j/K) at place t of [B, T, H, K]; inverse turns the other way",
     .infer = infer,
     .gradient = gradient,
-    .flops = [](Types in, Types, const Attributes&) { return 3.0 * static_cast<double>(in[0].elements()); },
+    .flops = [](Types in, Types,
+                const Attributes&) { return 3.0 * static_cast<double>(in[0].elements()); },
     .reference = reference,
     .in_place = {0},
-    .samples = {sample({{2, 5, 3, 8}}, options(10000, false)), sample({{1, 1, 1, 2}}, options(100, false)),
-                sample({{1, 9, 2, 34}}, options(10000, true)), sample({{0, 4, 2, 6}}, options(10, false))},
+    .samples = {sample({{2, 5, 3, 8}}, options(10000, false)),
+                sample({{1, 1, 1, 2}}, options(100, false)),
+                sample({{1, 9, 2, 34}}, options(10000, true)),
+                sample({{0, 4, 2, 6}}, options(10, false))},
 };
 
 }  // namespace argosy::ops

@@ -8,8 +8,7 @@
 
 namespace argosy {
 
-TEST_CASE("bench: the first step of every case has PyTorch's loss" *
-          doctest::test_suite("slow")) {
+TEST_CASE("bench: the first step of every case has PyTorch's loss" * doctest::test_suite("slow")) {
   for (const bench::Case& which : bench::cases()) {
     CAPTURE(which.name);
     Session session = bench::training_session(which);

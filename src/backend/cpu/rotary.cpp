@@ -17,8 +17,8 @@ std::optional<Kernel> make_rotary(const KernelRequest& request) {
   std::vector<float> cosines(times * half), sines(times * half);
   for (size_t t = 0; t < times; ++t)
     for (size_t j = 0; j < half; ++j) {
-      const double angle = static_cast<double>(t) *
-                           std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(width));
+      const double angle = static_cast<double>(t) * std::pow(base, -2.0 * static_cast<double>(j) /
+                                                                       static_cast<double>(width));
       cosines[t * half + j] = static_cast<float>(std::cos(angle));
       sines[t * half + j] = static_cast<float>(sign * std::sin(angle));
     }
