@@ -10,7 +10,7 @@ struct GoldenLosses {
   std::array<float, 10> losses;
 };
 
-inline constexpr std::array<GoldenLosses, 5> kGoldenLosses = {{
+inline constexpr std::array<GoldenLosses, 6> kGoldenLosses = {{
     {"driving",
      {0.3626861f, 0.3496448f, 0.3380348f, 0.3263217f, 0.3141803f, 0.3012257f, 0.2871649f,
       0.2718216f, 0.2561342f, 0.2392415f}},
@@ -23,6 +23,8 @@ inline constexpr std::array<GoldenLosses, 5> kGoldenLosses = {{
     {"gpt",
      {9.073976f, 8.958973f, 8.861575f, 8.762494f, 8.671711f, 8.584848f, 8.500372f, 8.41353f,
       8.325127f, 8.234022f}},
+    {"grok",
+     {9.025388f, 8.926615f, 8.843726f, 8.767509f, 8.694327f, 8.622283f, 8.553487f, 8.487805f, 8.426683f, 8.363065f}},
     {"act",
      {0.7320664f, 0.7574612f, 0.5649949f, 0.5416147f, 0.5256761f, 0.5241182f, 0.5214034f,
       0.5138434f, 0.5080708f, 0.5075037f}},
