@@ -31,7 +31,6 @@ struct Across {
   const float* a;
   int64_t stride;
   HWY_INLINE float at(int64_t row, int64_t k) const { return a[k * stride + row]; }
-  Across from(int64_t row) const { return {a + row, stride}; }
 };
 
 /// The left operand stored as rows: a[row * kStride + k].
@@ -39,7 +38,6 @@ template <int64_t kStride>
 struct Along {
   const float* a;
   HWY_INLINE float at(int64_t row, int64_t k) const { return a[row * kStride + k]; }
-  Along from(int64_t row) const { return {a + row * kStride}; }
 };
 
 /// c[row][j] (+)= sum over k in [begin, end) of a(row, k) b[k][j], for kTileRows rows and kVectors
