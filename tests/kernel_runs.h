@@ -1,4 +1,6 @@
 #pragma once
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -7,6 +9,7 @@
 
 #include "backend/cpu/backend.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "ops/ops.h"
 
 /// Running ops by hand: memory with values in it, one kernel at a time, or a whole graph node by
@@ -187,6 +190,19 @@ inline std::string difference(const Arrays& got, const Arrays& wanted, double to
     if (const std::string text = difference(got[o], wanted[o], tolerance); !text.empty())
       return fmt::format("output {}: {}", o, text);
   return "";
+}
+
+/// Runs body once for each instruction set compiled in, then returns to the best.
+template <typename Body>
+void on_every_instruction_set(Body body) {
+  const int threads = thread_count();
+  for (const std::string& name : cpu::instruction_sets()) {
+    INFO(name);
+    cpu::use_instruction_set(name);
+    body();
+  }
+  cpu::use_instruction_set("");
+  set_thread_count(threads);
 }
 
 inline std::string describe(const OpDef& op, const Sample& sample) {

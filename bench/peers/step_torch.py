@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The training step of a recipe's policy in PyTorch on a synthetic batch that stays in memory: the
-peer of bench/train/bench_train.cpp, with the same output and the same --serve.
+peer of `argosy bench train --recipe`, with the same output and the same --serve.
 
   step_torch.py RECIPE [KEY=VALUE...] [--threads N] [--mode eager|compile] [--layout nchw|nhwc]
                 [--seconds S] [--started UNIX_S] [--serve | --profile]

@@ -39,6 +39,15 @@ constexpr Command kCommands[] = {
      "argosy eval runs/drive --data out/drives --checkpoint best --json -",
      eval},
 #endif
+    {"bench", "time training steps, the same as bench/compare times in PyTorch",
+     "argosy bench list\n"
+     "argosy bench train --case gpt\n"
+     "argosy bench train --recipe recipes/drive.toml",
+     bench},
+    {"profile", "a training step op by op: time, share, GFLOP/s, GB/s",
+     "argosy profile --case gpt\n"
+     "argosy profile --recipe recipes/drive.toml --trace step.json",
+     profile},
 };
 
 int run(int argc, char** argv) {

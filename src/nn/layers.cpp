@@ -1,7 +1,5 @@
 #include "nn/layers.h"
 
-#include <cmath>
-
 #include "nn/initializers.h"
 
 namespace argosy::nn {
@@ -96,29 +94,36 @@ Tensor embedding(const Scope& scope, const Tensor& indices, int64_t entries, int
   return apply(gather, {scope.parameter("weight", {entries, width}, normal(1), true), indices});
 }
 
-Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options) {
-  const int64_t batch = x.size(0), time = x.size(1), width = x.size(2),
-                head = width / options.heads;
+Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
+                 const Tensor& values, const AttentionOptions& options, const Tensor& segments) {
+  const int64_t width = queries.size(-1), head = width / options.heads;
   const int64_t key_heads = options.key_heads > 0 ? options.key_heads : options.heads;
-  const auto project = [&](const char* name, int64_t heads) {
+  const auto project = [&](const char* name, const Tensor& x, int64_t heads) {
     return reshape_to(linear(scope / name, x, heads * head, options.bias),
-                      {batch, time, heads, head});
+                      {x.size(0), x.size(1), heads, head});
   };
-  const Tensor q = project("query", options.heads), k = project("key", key_heads),
-               v = project("value", key_heads);
-  const Tensor y = x.graph().add(
-      attention, std::vector{q, k, v},
-      {{"causal", options.causal}, {"scale", 1.0 / std::sqrt(static_cast<double>(head))}})[0];
-  return linear(scope / "output", reshape_to(y, {batch, time, options.heads * head}), width,
+  const Tensor q = project("query", queries, options.heads), k = project("key", keys, key_heads),
+               v = project("value", values, key_heads);
+  const Tensor y = attend(
+      q, k, v, {.causal = options.causal, .window = options.window, .soft_cap = options.soft_cap},
+      segments);
+  return linear(scope / "output",
+                reshape_to(y, {queries.size(0), queries.size(1), options.heads * head}), width,
                 options.bias);
+}
+
+Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
+                      const Tensor& segments) {
+  return attention(scope, x, x, x, options, segments);
 }
 
 Tensor relu(const Tensor& x) { return apply(ops::relu, {x}); }
 Tensor gelu(const Tensor& x) { return apply(ops::gelu, {x}); }
 Tensor silu(const Tensor& x) { return apply(ops::silu, {x}); }
 
-Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation) {
-  return linear(scope / "down", activation(linear(scope / "up", x, hidden)), x.size(-1));
+Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation, bool bias) {
+  return linear(scope / "down", activation(linear(scope / "up", x, hidden, bias)), x.size(-1),
+                bias);
 }
 
 Tensor transformer_block(const Scope& scope, const Tensor& x, const AttentionOptions& options,
@@ -126,7 +131,9 @@ Tensor transformer_block(const Scope& scope, const Tensor& x, const AttentionOpt
   const Tensor attended =
       self_attention(scope / "attention", layer_norm(scope / "norm1", x), options);
   const Tensor y = x + dropout(scope, attended, dropped);
-  return y + dropout(scope, mlp(scope / "mlp", layer_norm(scope / "norm2", y), hidden), dropped);
+  const Tensor hidden_layer =
+      mlp(scope / "mlp", layer_norm(scope / "norm2", y), hidden, gelu, options.bias);
+  return y + dropout(scope, hidden_layer, dropped);
 }
 
 Tensor residual_block(const Scope& scope, const Tensor& x, int64_t channels, int64_t stride,

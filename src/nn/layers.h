@@ -36,9 +36,17 @@ struct AttentionOptions {
   int64_t key_heads = 0;  ///< 0: as many as heads
   bool causal = false;
   bool bias = true;
+  int64_t window = 0;   ///< as ops::AttentionOptions says
+  double soft_cap = 0;  ///< as ops::AttentionOptions says
 };
-/// Self-attention on [B, T, D]. Parameters: query, key, value, output (linear each).
-Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options);
+/// Queries [B, T, D] attend to keys and values [B, S, D], within `segments` (i32 [B, T], T = S) if
+/// given. Parameters: query, key, value, output (linear each).
+Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
+                 const Tensor& values, const AttentionOptions& options,
+                 const Tensor& segments = {});
+/// Attention of x [B, T, D] to itself.
+Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
+                      const Tensor& segments = {});
 
 using Activation = Tensor (*)(const Tensor&);
 Tensor relu(const Tensor& x);
@@ -46,7 +54,8 @@ Tensor gelu(const Tensor& x);
 Tensor silu(const Tensor& x);
 
 /// linear, activation, linear back to the width of x. Parameters: up, down.
-Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation = gelu);
+Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation = gelu,
+           bool bias = true);
 
 /// A pre-norm transformer block on [B, T, D]: x + attention(norm(x)), then x + mlp(norm(x)).
 Tensor transformer_block(const Scope& scope, const Tensor& x, const AttentionOptions& options,

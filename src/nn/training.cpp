@@ -29,7 +29,7 @@ void add_training_step(const Scope& scope, const Tensor& loss, const OptimizerOp
   const Tensor rate = graph.input("learning_rate", {DType::f32, {}});
   Tensor squares;
   for (const Tensor& grad : grads) {
-    const Tensor part = reduce_sum(grad * grad);
+    const Tensor part = apply(sum_of_squares, {grad});
     squares = squares ? squares + part : part;
   }
   const Tensor norm = squares ? apply(ops::sqrt, {squares}) : graph.constant(0);

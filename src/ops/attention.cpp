@@ -6,18 +6,60 @@
 
 // Scaled dot-product attention on q [B, T, H, D], k and v [B, S, G, D] with H a multiple of G
 // (grouped query heads). The score matrix is never kept; the gradient recomputes it from the
-// log-sum-exp.
+// log-sum-exp. A key that a query does not see, or whose weight is 0, adds nothing to it, not even
+// the NaN of 0 * infinity: what is not finite stays in the rows that see it.
 namespace argosy::ops {
 namespace {
 
-struct Sizes {
+constexpr double kNothing = -std::numeric_limits<double>::infinity();
+
+/// What the attributes and operands of one attention say.
+struct Attention {
   int64_t b, t, s, h, g, d;
+  AttentionOptions options;
+  const int32_t* segments = nullptr;  ///< [B, T]; null: one segment
+
+  Attention(const Shape& q, const Shape& k, const Attributes& attributes)
+      : b(q[0]),
+        t(q[1]),
+        s(k[1]),
+        h(q[2]),
+        g(k[2]),
+        d(q[3]),
+        options(attention_options(attributes)) {}
+  /// The last query stands at the last key.
+  int64_t last_key(int64_t query) const { return options.causal ? s - t + query : s - 1; }
+  int64_t first_key(int64_t query) const {
+    return options.window > 0 ? std::max<int64_t>(0, last_key(query) - options.window + 1) : 0;
+  }
+  bool sees(int64_t batch, int64_t query, int64_t key) const {
+    if (key < first_key(query) || key > last_key(query)) return false;
+    if (!segments) return true;
+    const int32_t own = segments[batch * t + query];
+    return own >= 0 && segments[batch * t + key] == own;
+  }
+  size_t query_at(int64_t batch, int64_t query, int64_t head) const {
+    return static_cast<size_t>(((batch * t + query) * h + head) * d);
+  }
+  size_t key_at(int64_t batch, int64_t key, int64_t head) const {
+    return static_cast<size_t>(((batch * s + key) * g + head / (h / g)) * d);
+  }
+  size_t row(int64_t batch, int64_t head, int64_t query) const {
+    return static_cast<size_t>((batch * h + head) * t + query);
+  }
+  template <typename Visit>
+  void for_each_query(Visit visit) const {
+    for (int64_t batch = 0; batch < b; ++batch)
+      for (int64_t head = 0; head < h; ++head)
+        for (int64_t query = 0; query < t; ++query) visit(batch, head, query);
+  }
 };
 
-Sizes sizes(const Shape& q, const Shape& k) { return {q[0], q[1], k[1], q[2], k[2], q[3]}; }
-
-/// The types of y and the log-sum-exp for q, k and v, which stand from operand `first` on.
-std::vector<Type> outputs_of(const InferArgs& args, size_t first) {
+/// The types of y and the log-sum-exp for q, k and v, which stand from operand `first` on, and
+/// perhaps segments at `segments`.
+std::vector<Type> outputs_of(const InferArgs& args, size_t first, size_t segments) {
+  args.require(args.in.size() == segments || args.in.size() == segments + 1,
+               "needs q, k, v and perhaps segments");
   const Types in = args.in.subspan(first, 3);
   const Shape &q = in[0].shape, &k = in[1].shape;
   args.require(q.size() == 4 && k.size() == 4 && in[2].shape == k,
@@ -28,28 +70,26 @@ std::vector<Type> outputs_of(const InferArgs& args, size_t first) {
     args.require(is_floating(type.dtype) && type.dtype == in[0].dtype,
                  "operands need one real dtype");
   args.require(k[1] > 0, "there are no keys");
-  args.require(!args.attributes.get<bool>("causal") || q[1] <= k[1],
-               "causal attention to a shorter past");
+  const AttentionOptions options = attention_options(args.attributes);
+  args.require(!options.causal || q[1] <= k[1], "causal attention to a shorter past");
+  args.require(options.window >= 0 && (options.window == 0 || options.causal),
+               "a window needs causal attention and at least one key");
+  args.require(options.soft_cap >= 0, "soft_cap is negative");
+  if (args.in.size() > segments)
+    args.require(q[1] == k[1] && args.in[segments] == Type{DType::i32, {q[0], q[1]}},
+                 "segments need T = S and are i32 [B, T]");
   return {in[0], {DType::f32, {q[0], q[2], q[1]}}};
 }
 
-std::vector<Type> infer(const InferArgs& args) { return outputs_of(args, 0); }
+std::vector<Type> infer(const InferArgs& args) { return outputs_of(args, 0, 3); }
 
 std::vector<Tensor> gradient(const GradArgs& g) {
-  return g.input(0).graph().add(
-      attention_gradient,
-      std::vector{g.output_grad(0), g.input(0), g.input(1), g.input(2), g.output(0), g.output(1)},
-      g.attributes());
-}
-
-/// The keys that query `t` sees: all, or with causal those at or before its own place, the last
-/// query standing at the last key.
-int64_t visible(const Sizes& z, const Attributes& attributes, int64_t t) {
-  return attributes.get<bool>("causal") ? z.s - z.t + t + 1 : z.s;
-}
-
-size_t at(const Sizes& z, int64_t length, int64_t heads, int64_t b, int64_t t, int64_t h) {
-  return static_cast<size_t>(((b * length + t) * heads + h) * z.d);
+  std::vector operands = {g.output_grad(0), g.input(0),  g.input(1),
+                          g.input(2),       g.output(0), g.output(1)};
+  if (g.inputs() == 4) operands.push_back(g.input(3));
+  std::vector<Tensor> grads = g.input(0).graph().add(attention_gradient, operands, g.attributes());
+  grads.resize(g.inputs());  // segments have none
+  return grads;
 }
 
 double dot(const float* a, const float* b, int64_t n) {
@@ -58,63 +98,75 @@ double dot(const float* a, const float* b, int64_t n) {
   return total;
 }
 
-template <typename Visit>
-void for_each_query(const Sizes& z, Visit visit) {
-  for (int64_t b = 0; b < z.b; ++b)
-    for (int64_t h = 0; h < z.h; ++h)
-      for (int64_t t = 0; t < z.t; ++t) visit(b, h, t);
+/// A score, and its slope: what it changes when the product of q and k does.
+struct Score {
+  double value, slope;
+};
+
+Score score_of(const AttentionOptions& options, double product) {
+  const double plain = options.scale * product;
+  if (options.soft_cap == 0) return {plain, options.scale};
+  const double bent = std::tanh(plain / options.soft_cap);
+  return {options.soft_cap * bent, options.scale * (1 - bent * bent)};
 }
 
 void reference(KernelArgs& a) {
-  const Sizes z = sizes(a.shape(0), a.shape(1));
+  Attention z(a.shape(0), a.shape(1), a.attributes);
   const auto q = a.in(0), k = a.in(1), v = a.in(2);
-  const double scale = a.attributes.get<double>("scale");
-  for_each_query(z, [&](int64_t b, int64_t h, int64_t t) {
-    const int64_t group = h / (z.h / z.g), seen = visible(z, a.attributes, t);
-    std::vector<double> scores(static_cast<size_t>(seen)), y(static_cast<size_t>(z.d));
-    for (int64_t s = 0; s < seen; ++s)
-      scores[static_cast<size_t>(s)] =
-          scale * dot(&q[at(z, z.t, z.h, b, t, h)], &k[at(z, z.s, z.g, b, s, group)], z.d);
-    const double top = *std::max_element(scores.begin(), scores.end());
+  if (a.in_types.size() > 3) z.segments = a.in<int32_t>(3).data();
+  z.for_each_query([&](int64_t b, int64_t h, int64_t t) {
+    std::vector<double> scores(static_cast<size_t>(z.s), kNothing), y(static_cast<size_t>(z.d));
+    double top = kNothing;
+    for (int64_t s = 0; s < z.s; ++s) {
+      if (!z.sees(b, t, s)) continue;
+      double& score = scores[static_cast<size_t>(s)];
+      score = score_of(z.options, dot(&q[z.query_at(b, t, h)], &k[z.key_at(b, s, h)], z.d)).value;
+      top = std::max(top, score);
+    }
+    const double shift = top == kNothing ? 0 : top;
     double total = 0;
-    for (const double score : scores) total += std::exp(score - top);
-    for (int64_t s = 0; s < seen; ++s)
-      for (int64_t d = 0; d < z.d; ++d)
-        y[static_cast<size_t>(d)] += std::exp(scores[static_cast<size_t>(s)] - top) / total *
-                                     v[at(z, z.s, z.g, b, s, group) + static_cast<size_t>(d)];
-    std::copy(y.begin(), y.end(), &a.out(0)[at(z, z.t, z.h, b, t, h)]);
-    a.out(1)[static_cast<size_t>((b * z.h + h) * z.t + t)] =
-        static_cast<float>(top + std::log(total));
+    for (int64_t s = 0; s < z.s; ++s) {
+      const double weight = std::exp(scores[static_cast<size_t>(s)] - shift);
+      if (weight == 0) continue;
+      total += weight;
+      for (size_t d = 0; d < y.size(); ++d) y[d] += weight * v[z.key_at(b, s, h) + d];
+    }
+    for (size_t d = 0; d < y.size(); ++d)
+      a.out(0)[z.query_at(b, t, h) + d] = total == 0 ? 0 : static_cast<float>(y[d] / total);
+    a.out(1)[z.row(b, h, t)] = static_cast<float>(top + std::log(total));
   });
 }
 
 std::vector<Type> infer_gradient(const InferArgs& args) {
-  const std::vector<Type> outputs = outputs_of(args, 1);
+  args.require(args.in.size() >= 6, "needs dy, q, k, v, y and the log-sum-exp");
+  const std::vector<Type> outputs = outputs_of(args, 1, 6);
   args.require(args.in[0] == args.in[1] && args.in[4] == outputs[0] && args.in[5] == outputs[1],
                "needs dy, q, k, v, y and the log-sum-exp [B, H, T]");
   return {args.in[1], args.in[2], args.in[3]};
 }
 
-// p = exp(score - lse); dv = p^T dy; dp = dy v^T; dscore = p (dp - dy . y); dq = scale dscore k, dk
-// = scale dscore^T q
+// p = exp(score - lse); dv = p^T dy; dp = dy v^T; dscore = p (dp - dy . y); dq = slope dscore k, dk
+// = slope dscore^T q
 void gradient_reference(KernelArgs& a) {
-  const Sizes z = sizes(a.shape(1), a.shape(2));
+  Attention z(a.shape(1), a.shape(2), a.attributes);
   const auto dy = a.in(0), q = a.in(1), k = a.in(2), v = a.in(3), y = a.in(4), lse = a.in(5);
-  const double scale = a.attributes.get<double>("scale");
+  if (a.in_types.size() > 6) z.segments = a.in<int32_t>(6).data();
   std::vector<double> dq(q.size()), dk(k.size()), dv(v.size());
-  for_each_query(z, [&](int64_t b, int64_t h, int64_t t) {
-    const int64_t group = h / (z.h / z.g);
-    const size_t row = at(z, z.t, z.h, b, t, h);
-    const double through = dot(&dy[row], &y[row], z.d);
-    for (int64_t s = 0; s < visible(z, a.attributes, t); ++s) {
-      const size_t key = at(z, z.s, z.g, b, s, group);
-      const double p = std::exp(scale * dot(&q[row], &k[key], z.d) -
-                                lse[static_cast<size_t>((b * z.h + h) * z.t + t)]);
-      const double dscore = scale * p * (dot(&dy[row], &v[key], z.d) - through);
+  z.for_each_query([&](int64_t b, int64_t h, int64_t t) {
+    const size_t row = z.query_at(b, t, h);
+    const double through = dot(&dy[row], &y[row], z.d), total = lse[z.row(b, h, t)];
+    if (total == kNothing) return;  // saw nothing
+    for (int64_t s = 0; s < z.s; ++s) {
+      if (!z.sees(b, t, s)) continue;
+      const size_t key = z.key_at(b, s, h);
+      const Score score = score_of(z.options, dot(&q[row], &k[key], z.d));
+      const double p = std::exp(score.value - total);
+      if (p == 0) continue;
+      const double change = score.slope * p * (dot(&dy[row], &v[key], z.d) - through);
       for (size_t d = 0; d < static_cast<size_t>(z.d); ++d) {
         dv[key + d] += p * dy[row + d];
-        dq[row + d] += dscore * k[key + d];
-        dk[key + d] += dscore * q[row + d];
+        dq[row + d] += change * k[key + d];
+        dk[key + d] += change * q[row + d];
       }
     }
   });
@@ -123,49 +175,92 @@ void gradient_reference(KernelArgs& a) {
   std::copy(dv.begin(), dv.end(), a.out(2).begin());
 }
 
-double flops(const Shape& q, const Shape& k, double per_product) {
-  const Sizes z = sizes(q, k);
-  return per_product * static_cast<double>(z.b * z.h * z.t) * static_cast<double>(z.s * z.d);
+/// `per_product` for each number of q and each key that its query sees (all of one segment).
+double flops(const Shape& q, const Shape& k, const Attributes& attributes, double per_product) {
+  const Attention z(q, k, attributes);
+  double seen = 0;
+  for (int64_t t = 0; t < z.t; ++t) seen += static_cast<double>(z.last_key(t) - z.first_key(t) + 1);
+  return per_product * seen * static_cast<double>(z.b * z.h * z.d);
+}
+
+Attributes options(bool causal, int64_t window = 0, double soft_cap = 0) {
+  return {{"causal", causal}, {"scale", 0.5}, {"window", window}, {"soft_cap", soft_cap}};
+}
+
+/// Self-attention within segments 0, 1 and 2, as they fall.
+Sample packed(Sample sample, int64_t b, int64_t t) {
+  sample.inputs.push_back({DType::i32, {b, t}});
+  sample.index_limit = 3;
+  return sample;
 }
 
 /// As the forward pass would leave it: a log-sum-exp of nothing would let probabilities overflow.
-Sample gradient_sample(int64_t t, int64_t s, int64_t h, int64_t g, int64_t d) {
+Sample gradient_sample(int64_t t, int64_t s, int64_t h, int64_t g, int64_t d, int64_t window = 0,
+                       double soft_cap = 0) {
+  Attributes attributes = options(true, window, soft_cap);
+  attributes.set("scale", 0.25);
   Sample result =
       sample({{1, t, h, d}, {1, t, h, d}, {1, s, g, d}, {1, s, g, d}, {1, t, h, d}, {1, h, t}},
-             {{"causal", true}, {"scale", 0.25}});
+             attributes);
   result.low = -1, result.high = 1;
   return result;
 }
 
-Attributes options(bool causal) { return {{"causal", causal}, {"scale", 0.5}}; }
-
 }  // namespace
+
+AttentionOptions attention_options(const Attributes& attributes) {
+  return {.causal = attributes.get<bool>("causal"),
+          .scale = attributes.get<double>("scale"),
+          .window = attributes.get<int64_t>("window"),
+          .soft_cap = attributes.get<double>("soft_cap")};
+}
 
 extern const OpDef attention = {
     .name = "attention",
     .formula =
-        "y = softmax(scale q k^T) v per head, causal if asked; also the log-sum-exp of the scores "
-        "[B, H, T]",
+        "y = softmax(scores) v per head with scores = scale q k^T, bent to soft_cap "
+        "tanh(scores / soft_cap) if soft_cap > 0; a query sees all keys, with causal those up to "
+        "its own, with window > 0 the last so many of them, with segments [B, T] those of its own "
+        "segment (negative: none, y = 0); also the log-sum-exp of the scores [B, H, T]",
     .infer = infer,
     .gradient = gradient,
-    .flops = [](Types in, Types, const Attributes&) { return flops(in[0].shape, in[1].shape, 4); },
+    .flops =
+        [](Types in, Types, const Attributes& attributes) {
+          return flops(in[0].shape, in[1].shape, attributes, 4);
+        },
     .reference = reference,
     .kept_for_gradient = 1,
     .samples = {sample({{2, 5, 2, 4}, {2, 5, 2, 4}, {2, 5, 2, 4}}, options(false)),
                 sample({{1, 7, 4, 3}, {1, 7, 2, 3}, {1, 7, 2, 3}}, options(true)),
                 sample({{1, 3, 2, 5}, {1, 6, 1, 5}, {1, 6, 1, 5}}, options(true)),
                 sample({{2, 1, 1, 1}, {2, 1, 1, 1}, {2, 1, 1, 1}}, options(false)),
-                sample({{1, 67, 2, 20}, {1, 131, 1, 20}, {1, 131, 1, 20}}, options(true))},
+                sample({{1, 67, 2, 20}, {1, 131, 1, 20}, {1, 131, 1, 20}}, options(true)),
+                sample({{1, 75, 2, 33}, {1, 139, 2, 33}, {1, 139, 2, 33}}, options(false)),
+                sample({{2, 9, 2, 4}, {2, 11, 2, 4}, {2, 11, 2, 4}}, options(true, 3)),
+                sample({{1, 150, 2, 6}, {1, 203, 1, 6}, {1, 203, 1, 6}}, options(true, 70)),
+                sample({{1, 5, 2, 4}, {1, 5, 2, 4}, {1, 5, 2, 4}}, options(true, 100)),
+                sample({{1, 70, 4, 7}, {1, 70, 2, 7}, {1, 70, 2, 7}}, options(true, 0, 1.5)),
+                packed(sample({{2, 6, 2, 3}, {2, 6, 2, 3}, {2, 6, 2, 3}}, options(false)), 2, 6),
+                packed(
+                    sample({{2, 141, 2, 5}, {2, 141, 1, 5}, {2, 141, 1, 5}}, options(true, 65, 2)),
+                    2, 141)},
 };
 
 extern const OpDef attention_gradient = {
     .name = "attention_gradient",
-    .formula = "gradients of attention for q, k and v, from dy, q, k, v, y and the log-sum-exp",
+    .formula =
+        "gradients of attention for q, k and v, from dy, q, k, v, y, the log-sum-exp and perhaps "
+        "segments",
     .infer = infer_gradient,
-    .flops = [](Types in, Types, const Attributes&) { return flops(in[1].shape, in[2].shape, 10); },
+    .flops =
+        [](Types in, Types, const Attributes& attributes) {
+          return flops(in[1].shape, in[2].shape, attributes, 10);
+        },
     .reference = gradient_reference,
     .samples = {gradient_sample(5, 5, 2, 1, 4), gradient_sample(67, 131, 2, 1, 20),
-                gradient_sample(3, 3, 1, 1, 1)},
+                gradient_sample(3, 3, 1, 1, 1), gradient_sample(75, 139, 4, 2, 33, 66),
+                gradient_sample(9, 11, 2, 2, 4, 3), gradient_sample(70, 70, 2, 1, 5, 0, 0.7),
+                packed(gradient_sample(141, 141, 2, 1, 6, 65, 2), 1, 141)},
 };
 
 }  // namespace argosy::ops

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "ops/ops.h"
@@ -151,6 +152,22 @@ Ordered sorted(const Tensor& x, bool descending) {
 }
 Tensor running_sum(const Tensor& x, bool reverse) {
   return apply(cumulative_sum, {x}, {{"reverse", reverse}});
+}
+
+Tensor counts_of(const Tensor& x, int64_t size) {
+  return apply(count_values, {x}, {{"size", size}});
+}
+
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
+              const Tensor& segments) {
+  const double width = static_cast<double>(std::max<int64_t>(1, q.size(-1)));
+  std::vector operands = {q, k, v};
+  if (segments) operands.push_back(segments);
+  return q.graph().add(attention, operands,
+                       {{"causal", options.causal},
+                        {"scale", options.scale == 0 ? 1 / std::sqrt(width) : options.scale},
+                        {"window", options.window},
+                        {"soft_cap", options.soft_cap}})[0];
 }
 
 Tensor uniform(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream) {

@@ -38,8 +38,17 @@ extern const OpDef cumulative_sum = {
                 const Attributes&) { return static_cast<double>(in[0].elements()); },
     .reference = reference,
     .in_place = {0},
-    .samples = {sample({{3, 7}}, {{"reverse", false}}), sample({{2, 3, 33}}, {{"reverse", true}}),
-                sample({{0, 2}}, {{"reverse", false}}), sample({{1}}, {{"reverse", true}})},
+    .samples = {sample({{3, 7}}, {{"reverse", false}}),
+                sample({{2, 3, 33}}, {{"reverse", true}}),
+                sample({{0, 2}}, {{"reverse", false}}),
+                sample({{1}}, {{"reverse", true}}),
+                // too long for finite differences
+                {.inputs = {{DType::f32, {2, 40000}}},
+                 .attributes = {{"reverse", false}},
+                 .differentiate = {false}},
+                {.inputs = {{DType::f32, {17001}}},
+                 .attributes = {{"reverse", true}},
+                 .differentiate = {false}}},
 };
 
 }  // namespace argosy::ops

@@ -260,7 +260,10 @@ extern const OpDef broadcast_to = {
     .any_dtype = true,
     .exact = true,
     .samples = {sample({{3, 1}}, {{"shape", Shape{2, 3, 4}}}), sample({{}}, {{"shape", Shape{7}}}),
-                sample({{1, 5}}, {{"shape", Shape{33, 5}}})},
+                sample({{1, 5}}, {{"shape", Shape{33, 5}}}),
+                sample({{3, 1, 7, 1}}, {{"shape", Shape{3, 5, 7, 2}}}),
+                sample({{1, 4, 1}}, {{"shape", Shape{2, 4, 17}}}),
+                sample({{0, 1}}, {{"shape", Shape{0, 3}}})},
 };
 
 extern const OpDef slice = {
@@ -273,7 +276,13 @@ extern const OpDef slice = {
     .exact = true,
     .samples = {sample({{4, 6}}, along(1, "begin", 2, "end", 5)),
                 sample({{4, 6, 3}}, along(0, "begin", 1, "end", 2)),
-                sample({{4, 6}}, along(0, "begin", 3, "end", 3))},
+                sample({{4, 6}}, along(0, "begin", 3, "end", 3)),
+                sample({{37, 3}}, along(1, "begin", 1, "end", 2)),
+                sample({{9, 1, 70}}, along(2, "begin", 0, "end", 67)),
+                sample({{1}}, along(0, "begin", 0, "end", 1)),
+                {.inputs = {{DType::boolean, {5, 7}}},
+                 .attributes = along(1, "begin", 2, "end", 5)},
+                {.inputs = {{DType::i64, {5, 7}}}, .attributes = along(1, "begin", 2, "end", 7)}},
 };
 
 extern const OpDef pad = {
@@ -285,7 +294,11 @@ extern const OpDef pad = {
     .any_dtype = true,
     .exact = true,
     .samples = {sample({{4, 3}}, along(1, "before", 2, "after", 1)),
-                sample({{2, 3, 4}}, along(0, "before", 0, "after", 2))},
+                sample({{2, 3, 4}}, along(0, "before", 0, "after", 2)),
+                sample({{2, 0, 4}}, along(1, "before", 1, "after", 2)),
+                sample({{37, 3}}, along(1, "before", 0, "after", 1)),
+                {.inputs = {{DType::boolean, {5, 3}}},
+                 .attributes = along(1, "before", 1, "after", 1)}},
 };
 
 extern const OpDef concat = {
@@ -297,7 +310,13 @@ extern const OpDef concat = {
     .any_dtype = true,
     .exact = true,
     .samples = {sample({{2, 3}, {2, 5}}, {{"axis", int64_t{1}}}),
-                sample({{1, 4}, {3, 4}, {0, 4}}, {{"axis", int64_t{0}}})},
+                sample({{1, 4}, {3, 4}, {0, 4}}, {{"axis", int64_t{0}}}),
+                sample({{37, 3}, {37, 3}, {37, 1}}, {{"axis", int64_t{1}}}),
+                sample({{3, 2, 5}, {3, 1, 5}}, {{"axis", int64_t{1}}}),
+                {.inputs = {{DType::boolean, {33, 3}}, {DType::boolean, {33, 5}}},
+                 .attributes = {{"axis", int64_t{1}}}},
+                {.inputs = {{DType::i64, {7, 3}}, {DType::i64, {7, 1}}},
+                 .attributes = {{"axis", int64_t{1}}}}},
 };
 
 extern const OpDef iota = {

@@ -26,17 +26,18 @@ extern const OpDef add, subtract, multiply, divide, maximum, minimum, power, gre
     less, equal, logical_and, logical_or, select;
 extern const OpDef cast;
 // Reductions.
-extern const OpDef sum, max_reduce, argmax, cumulative_sum;
+extern const OpDef sum, max_reduce, argmax, cumulative_sum, sum_of_squares, count_values;
 // Movement.
 extern const OpDef reshape, transpose, broadcast_to, slice, concat, pad, iota;
 // Gathering.
-extern const OpDef gather, scatter_add, top_k, sort;
+extern const OpDef gather, scatter_add, scatter_last, top_k, sort;
 // Linear.
-extern const OpDef matmul, convolution, convolution_gradient_input, convolution_gradient_weight;
+extern const OpDef matmul, grouped_matmul, grouped_matmul_gradient_weight;
+extern const OpDef convolution, convolution_gradient_input, convolution_gradient_weight;
 extern const OpDef max_pool, max_pool_gradient, average_pool, average_pool_gradient;
 // Normalisation, attention, losses.
 extern const OpDef softmax, layer_norm, layer_norm_gradient, rms_norm, rms_norm_gradient;
-extern const OpDef attention, attention_gradient;
+extern const OpDef attention, attention_gradient, rotary;
 extern const OpDef cross_entropy, cross_entropy_gradient;
 // Random numbers.
 extern const OpDef random_uniform, random_normal;
@@ -77,6 +78,11 @@ Tensor range(Graph& graph, int64_t n, DType dtype = DType::i32);
 /// flags say that an operand is stored with its last two dimensions swapped.
 Tensor matrix_multiply(const Tensor& a, const Tensor& b, bool transpose_a = false,
                        bool transpose_b = false);
+/// x [N, K] sorted by group, weight [E, K, M], counts i32 [E] (rows of each group, in order) -> y
+/// [N, M]: each row by its group's weight, 0 for rows after the last group. With transpose_b the
+/// weight is [E, M, K].
+Tensor multiply_groups(const Tensor& x, const Tensor& weight, const Tensor& counts,
+                       bool transpose_b = false);
 
 struct ConvolutionOptions {
   std::vector<int64_t> stride = {1, 1},
@@ -95,6 +101,19 @@ struct PoolOptions {
 Tensor pool_max(const Tensor& x, const PoolOptions& options = {});
 Tensor pool_average(const Tensor& x, const PoolOptions& options = {});
 
+struct AttentionOptions {
+  bool causal = false;  ///< a query sees keys up to its own place; the last stands at the last key
+  double scale = 0;     ///< 0: 1 / sqrt(D)
+  int64_t window = 0;   ///< only with causal: a query sees the last so many of these; 0: all
+  double soft_cap = 0;  ///< scores become soft_cap * tanh(score / soft_cap); 0: they stay
+};
+AttentionOptions attention_options(const Attributes& attributes);
+/// q [B, T, H, D], k and v [B, S, G, D], H a multiple of G -> [B, T, H, D]. With segments (i32
+/// [B, T], T = S) a query sees keys of its own number only; negative is padding, sees nothing and
+/// gives 0.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v,
+              const AttentionOptions& options = {}, const Tensor& segments = {});
+
 struct Ordered {
   Tensor values, indices;  ///< indices are i32 within the row
 };
@@ -102,6 +121,8 @@ struct Ordered {
 Ordered largest(const Tensor& x, int64_t k);
 Ordered sorted(const Tensor& x, bool descending = false);
 Tensor running_sum(const Tensor& x, bool reverse = false);
+/// How many of the whole numbers `x` are 0, 1, ... `size` - 1: i32 [size]
+Tensor counts_of(const Tensor& x, int64_t size);
 
 Tensor uniform(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);
 Tensor normal(Graph& graph, const Shape& shape, const Tensor& seed, int64_t stream);

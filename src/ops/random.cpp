@@ -47,7 +47,7 @@ void normal_reference(KernelArgs& k) {
 
 std::vector<Sample> samples() {
   std::vector<Sample> all;
-  for (const Shape& shape : {Shape{5}, Shape{3, 7}, Shape{0}, Shape{}})
+  for (const Shape& shape : {Shape{5}, Shape{3, 7}, Shape{0}, Shape{}, Shape{1021}})
     all.push_back({.inputs = {{DType::i64, {}}},
                    .attributes = {{"shape", shape}, {"stream", int64_t{3}}},
                    .index_limit = 1000});

@@ -114,6 +114,8 @@ std::vector<Sample> samples() {
           sample({{2, 33, 17}}, {{"axis", int64_t{1}}, {"axes", int64_t{1}}}),
           sample({{301, 24}}, {{"axis", int64_t{0}}, {"axes", int64_t{1}}}),
           sample({{3, 1, 1}}, {{"axis", int64_t{1}}, {"axes", int64_t{2}}}),
+          sample({{1}}, {{"axis", int64_t{0}}, {"axes", int64_t{1}}}),
+          sample({{3, 1000}}, {{"axis", int64_t{1}}, {"axes", int64_t{1}}}),
           sample({{7, 19}}, {{"axis", int64_t{0}}, {"axes", int64_t{2}}})};
 }
 

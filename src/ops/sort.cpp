@@ -55,16 +55,9 @@ void sort_reference(KernelArgs& a) {
     order_rows(a, n, [](float x, float y) { return larger(y, x); });
 }
 
-// Each value's gradient goes back to where it came from: rows are laid end to end, so that a place
-// is one number (64 bits, since there may be more than 2^31).
+// Each value's gradient goes back to where it came from.
 std::vector<Tensor> gradient(const GradArgs& g) {
-  const Tensor x = g.input(0), dy = g.output_grad(0);
-  const int64_t n = x.size(-1), kept = dy.size(-1), rows = n == 0 ? 0 : x.elements() / n;
-  const Tensor starts = reshape_to(range(x.graph(), rows, DType::i64), {rows, 1}) *
-                        x.graph().constant(static_cast<float>(n), DType::i64);
-  const Tensor places = reshape_to(cast_to(g.output(1), DType::i64), {rows, kept}) + starts;
-  return {reshape_to(
-      apply(scatter_add, {reshape_to(dy, {rows, kept}), places}, {{"rows", rows * n}}), x.shape())};
+  return {apply(scatter_last, {g.output_grad(0), g.output(1)}, {{"size", g.input(0).size(-1)}})};
 }
 
 double flops(Types in, Types, const Attributes&) {
@@ -83,7 +76,8 @@ extern const OpDef top_k = {
     .reference = top_k_reference,
     .exact = true,
     .samples = {sample({{3, 7}}, {{"k", int64_t{2}}}), sample({{2, 3, 33}}, {{"k", int64_t{5}}}),
-                sample({{4}}, {{"k", int64_t{4}}}), sample({{2, 4}}, {{"k", int64_t{0}}})},
+                sample({{4}}, {{"k", int64_t{4}}}), sample({{2, 4}}, {{"k", int64_t{0}}}),
+                sample({{5, 1}}, {{"k", int64_t{1}}}), sample({{2, 700}}, {{"k", int64_t{40}}})},
 };
 
 extern const OpDef sort = {
@@ -96,7 +90,9 @@ extern const OpDef sort = {
     .exact = true,
     .samples = {sample({{3, 7}}, {{"descending", false}}),
                 sample({{2, 2, 33}}, {{"descending", true}}),
-                sample({{0, 3}}, {{"descending", false}})},
+                sample({{0, 3}}, {{"descending", false}}), sample({{4, 1}}, {{"descending", true}}),
+                sample({{2, 700}}, {{"descending", true}}),
+                sample({{613}}, {{"descending", false}})},
 };
 
 }  // namespace argosy::ops

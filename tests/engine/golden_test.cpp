@@ -6,6 +6,7 @@
 #include "compile/differentiate.h"
 #include "engine/safetensors.h"
 #include "engine/session.h"
+#include "nn/experts.h"
 #include "nn/initializers.h"
 #include "nn/layers.h"
 #include "nn/training.h"
@@ -95,12 +96,17 @@ std::map<std::string, Build> op_cases() {
   cases["max_pool"] = [=](const Inputs& x) { return pool_max(x[0], pool); };
   cases["average_pool"] = [=](const Inputs& x) { return pool_average(x[0], pool); };
   cases["cross_entropy"] = [](const Inputs& x) { return apply(cross_entropy, {x[0], x[1]}); };
-  for (const char* kind : {"full", "causal", "grouped", "long"})
+  const auto attention_case = [&](const char* kind, const ops::AttentionOptions& options) {
     cases[fmt::format("attention_{}", kind)] = [=](const Inputs& x) {
-      return x[0].graph().add(
-          attention, x,
-          {{"causal", std::string_view(kind) != "full"}, {"scale", 1 / std::sqrt(8.0)}})[0];
+      return attend(x[0], x[1], x[2], options, x.size() > 3 ? x[3] : Tensor());
     };
+  };
+  attention_case("full", {});
+  for (const char* kind : {"causal", "grouped", "long", "segments"})
+    attention_case(kind, {.causal = true});
+  attention_case("window", {.causal = true, .window = 9});
+  attention_case("soft_cap", {.causal = true, .soft_cap = 1.5});
+  attention_case("everything", {.causal = true, .scale = 0.7, .window = 30, .soft_cap = 2});
   const auto with_constant = [](const char* name, auto loss) {
     return [=](const Inputs& x) {
       const NamedTensor& t = tensor(golden("ops"), name);
@@ -234,6 +240,10 @@ TEST_CASE("goldens: layers have PyTorch's values, gradients and statistics") {
   check_layer("mlp", [](const Scope& s, const Tensor& x) { return mlp(s, x, 12); });
   check_layer("transformer_block", [](const Scope& s, const Tensor& x) {
     return transformer_block(s, x, {.heads = 4, .causal = true}, 24);
+  });
+  check_layer("mixture_of_experts", [](const Scope& s, const Tensor& x) {
+    const Mixture m = mixture_of_experts(s, x, {.experts = 5, .active = 2, .hidden = 9});
+    return m.output + m.balance_loss;
   });
 }
 

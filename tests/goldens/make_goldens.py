@@ -25,6 +25,24 @@ def last(x):
     return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
 
 
+def masked_attention(q, k, v, segments=None, window=0, soft_cap=0.0, scale=None):
+    """Causal attention by its formula on q [B, T, H, D], k and v [B, S, G, D]."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    scores = q @ k.mT * (scale or q.shape[-1] ** -0.5)
+    if soft_cap:
+        scores = soft_cap * torch.tanh(scores / soft_cap)
+    t, s = scores.shape[-2:]
+    back = torch.arange(s - t, s)[:, None] - torch.arange(s)
+    seen = (back >= 0) & (back < (window or s + 1))
+    if segments is not None:
+        own, other = segments[:, None, :, None], segments[:, None, None, :]
+        seen = seen & (own == other) & (own >= 0)
+    scores = scores.masked_fill(~seen, float("-inf"))
+    weights = torch.where(seen.any(-1, keepdim=True), scores, 0.0).softmax(-1)
+    return (torch.where(seen, weights, 0.0) @ v).transpose(1, 2)
+
+
 class File:
     def __init__(self):
         self.tensors = {}
@@ -72,6 +90,23 @@ class File:
 
     def write(self, name):
         save_file(self.tensors, FOLDER / f"{name}.safetensors")
+
+
+def masked_attention_cases(file):
+    with torch.random.fork_rng():  # the cases that follow keep their numbers
+        for name, heads, groups, t, s, options in [
+            ("window", 2, 1, 20, 33, {"window": 9}),
+            ("soft_cap", 4, 2, 19, 19, {"soft_cap": 1.5}),
+            ("segments", 2, 2, 40, 40, {}),
+            ("everything", 4, 2, 75, 75, {"window": 30, "soft_cap": 2.0, "scale": 0.7}),
+        ]:
+            operands = [torch.randn(2, n, h, 8) for n, h in [(t, heads), (s, groups), (s, groups)]]
+            if name in ("segments", "everything"):
+                ends = torch.tensor([[t // 3, t - 4], [t // 2, t]])[:, None]
+                place = torch.arange(t)[None, :, None]
+                number = (place >= ends[:, 0, :1, None]).int() - 2 * (place >= ends[:, 0, 1:, None]).int()
+                operands.append(number[..., 0])
+            file.case(f"attention_{name}", lambda *x, o=options: masked_attention(*x, **o), *operands)
 
 
 def ops():
@@ -145,6 +180,7 @@ def ops():
                   lambda q, k, v, c=causal: F.scaled_dot_product_attention(
                       q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=c,
                       enable_gqa=True).transpose(1, 2), q, k, v)
+    masked_attention_cases(file)
     target = torch.randn(3, 7)
     file.case("mean_squared_error", lambda x: F.mse_loss(x, target), a)
     file.put("mean_squared_error", "target", target)
@@ -174,6 +210,31 @@ class Block(nn.Module):
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.output(y.transpose(1, 2).reshape(b, t, d))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Experts(nn.Module):
+    """Each token through its most probable experts; every output has the balance loss added."""
+
+    def __init__(self, width, hidden, experts, active):
+        super().__init__()
+        self.active = active
+        self.router = nn.Linear(width, experts, bias=False)
+        self.gate = nn.Parameter(torch.randn(experts, width, hidden))
+        self.value = nn.Parameter(torch.randn(experts, width, hidden))
+        self.output = nn.Parameter(torch.randn(experts, hidden, width))
+
+    def forward(self, x):
+        probabilities = self.router(x).softmax(-1)
+        gates, chosen = probabilities.topk(self.active)
+        y = torch.zeros_like(x)
+        for i in range(self.active):
+            e = chosen[:, i]
+            h = F.gelu(torch.einsum("nd,ndf->nf", x, self.gate[e]))
+            h = h * torch.einsum("nd,ndf->nf", x, self.value[e])
+            y = y + gates[:, i, None] * torch.einsum("nf,nfd->nd", h, self.output[e])
+        experts = probabilities.shape[1]
+        share = torch.bincount(chosen.flatten(), minlength=experts) / chosen.numel()
+        return y + experts * (share * probabilities.mean(0)).sum()
 
 
 def slashes(name):
@@ -225,6 +286,8 @@ def layers():
     mlp.add_module("down", nn.Linear(12, 6))
     file.module("mlp", mlp, torch.randn(3, 6), rename=slashes)
     file.module("transformer_block", Block(16, 4, 24), torch.randn(2, 6, 16), rename=block_name)
+    with torch.random.fork_rng():  # what is drawn afterwards stays as it was
+        file.module("mixture_of_experts", Experts(6, 9, 5, 2), torch.randn(12, 6), rename=slashes)
     file.write("layers")
 
 

@@ -15,19 +15,6 @@ constexpr double kTolerance = 2e-5;  // of the larger of 1 and the number
 
 double tolerance(const OpDef& op) { return op.exact ? 0.0 : kTolerance; }
 
-/// Runs body once for each instruction set compiled in, then returns to the best.
-template <typename Body>
-void on_every_instruction_set(Body body) {
-  const int threads = thread_count();
-  for (const std::string& name : cpu::instruction_sets()) {
-    INFO(name);
-    cpu::use_instruction_set(name);
-    body();
-  }
-  cpu::use_instruction_set("");
-  set_thread_count(threads);
-}
-
 /// The same sample with one size so large that kernels share the work between threads.
 std::optional<Sample> enlarged(const OpDef& op, const Sample& sample) {
   for (const int64_t factor : {40000, 4000, 400}) {

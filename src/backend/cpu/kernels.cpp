@@ -19,22 +19,37 @@ struct Row {
 constexpr Row kRows[] = {
     {&ops::fused_pointwise, make_pointwise},  // Highway, tile by tile; every pointwise op too
     {&ops::cast, make_pointwise},
-    {&ops::sum, make_reduction},                                            // Highway
-    {&ops::matmul, make_matmul},                                            // oneDNN
-    {&ops::convolution, make_convolution},                                  // oneDNN
-    {&ops::convolution_gradient_input, make_convolution_gradient_input},    // oneDNN
-    {&ops::convolution_gradient_weight, make_convolution_gradient_weight},  // oneDNN
-    {&ops::softmax, make_softmax},                                          // Highway
-    {&ops::layer_norm, make_layer_norm},                                    // Highway
-    {&ops::layer_norm_gradient, make_layer_norm_gradient},                  // Highway
-    {&ops::adamw_update, make_adamw},                                       // Highway
-    {&ops::attention, make_attention},                                      // Highway
-    {&ops::attention_gradient, make_attention_gradient},                    // Highway
-    {&ops::cross_entropy, make_cross_entropy},                              // Highway
-    {&ops::cross_entropy_gradient, make_cross_entropy_gradient},            // Highway
-    {&ops::rms_norm, make_rms_norm},                                        // Highway
-    {&ops::rms_norm_gradient, make_rms_norm_gradient},                      // Highway
+    {&ops::sum, make_reduction},                  // Highway
+    {&ops::sum_of_squares, make_sum_of_squares},  // Highway
+    {&ops::max_reduce, make_max_reduce},          // Highway
+    {&ops::argmax, make_argmax},                  // Highway
+    {&ops::cumulative_sum, make_cumulative_sum},
+    {&ops::count_values, make_count_values},
+    {&ops::grouped_matmul, make_grouped_matmul},                                  // Highway
+    {&ops::grouped_matmul_gradient_weight, make_grouped_matmul_gradient_weight},  // Highway
+    {&ops::matmul, make_matmul},                                                  // oneDNN
+    {&ops::convolution, make_convolution},                                        // oneDNN
+    {&ops::convolution_gradient_input, make_convolution_gradient_input},          // oneDNN
+    {&ops::convolution_gradient_weight, make_convolution_gradient_weight},        // oneDNN
+    {&ops::softmax, make_softmax},                                                // Highway
+    {&ops::layer_norm, make_layer_norm},                                          // Highway
+    {&ops::layer_norm_gradient, make_layer_norm_gradient},                        // Highway
+    {&ops::adamw_update, make_adamw},                                             // Highway
+    {&ops::attention, make_attention},                                            // Highway
+    {&ops::attention_gradient, make_attention_gradient},                          // Highway
+    {&ops::cross_entropy, make_cross_entropy},                                    // Highway
+    {&ops::cross_entropy_gradient, make_cross_entropy_gradient},                  // Highway
+    {&ops::rms_norm, make_rms_norm},                                              // Highway
+    {&ops::rms_norm_gradient, make_rms_norm_gradient},                            // Highway
+    {&ops::rotary, make_rotary},
     {&ops::transpose, make_transpose},
+    {&ops::broadcast_to, make_broadcast_to},
+    {&ops::slice, make_slice},
+    {&ops::concat, make_concat},
+    {&ops::pad, make_pad},
+    {&ops::top_k, make_top_k},
+    {&ops::sort, make_sort},
+    {&ops::scatter_last, make_scatter_last},
     {&ops::gather, make_gather},
     {&ops::scatter_add, make_scatter_add},
     {&ops::max_pool, make_max_pool},
@@ -42,6 +57,7 @@ constexpr Row kRows[] = {
     {&ops::average_pool, make_average_pool},
     {&ops::average_pool_gradient, make_average_pool_gradient},
     {&ops::random_uniform, make_random_uniform},
+    {&ops::random_normal, make_random_normal},  // Highway
     {&ops::sgd_update, make_sgd},
 };
 

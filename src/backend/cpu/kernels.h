@@ -8,7 +8,14 @@ namespace argosy::cpu {
 
 std::optional<Kernel> make_pointwise(const KernelRequest& request);
 std::optional<Kernel> make_reduction(const KernelRequest& request);
+std::optional<Kernel> make_sum_of_squares(const KernelRequest& request);
+std::optional<Kernel> make_max_reduce(const KernelRequest& request);
+std::optional<Kernel> make_argmax(const KernelRequest& request);
+std::optional<Kernel> make_cumulative_sum(const KernelRequest& request);
+std::optional<Kernel> make_count_values(const KernelRequest& request);
 std::optional<Kernel> make_matmul(const KernelRequest& request);
+std::optional<Kernel> make_grouped_matmul(const KernelRequest& request);
+std::optional<Kernel> make_grouped_matmul_gradient_weight(const KernelRequest& request);
 std::optional<Kernel> make_convolution(const KernelRequest& request);
 std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& request);
 std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request);
@@ -17,6 +24,13 @@ std::optional<Kernel> make_layer_norm(const KernelRequest& request);
 std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request);
 std::optional<Kernel> make_adamw(const KernelRequest& request);
 std::optional<Kernel> make_transpose(const KernelRequest& request);
+std::optional<Kernel> make_broadcast_to(const KernelRequest& request);
+std::optional<Kernel> make_slice(const KernelRequest& request);
+std::optional<Kernel> make_concat(const KernelRequest& request);
+std::optional<Kernel> make_pad(const KernelRequest& request);
+std::optional<Kernel> make_top_k(const KernelRequest& request);
+std::optional<Kernel> make_sort(const KernelRequest& request);
+std::optional<Kernel> make_scatter_last(const KernelRequest& request);
 std::optional<Kernel> make_gather(const KernelRequest& request);
 std::optional<Kernel> make_scatter_add(const KernelRequest& request);
 std::optional<Kernel> make_max_pool(const KernelRequest& request);
@@ -24,6 +38,7 @@ std::optional<Kernel> make_max_pool_gradient(const KernelRequest& request);
 std::optional<Kernel> make_average_pool(const KernelRequest& request);
 std::optional<Kernel> make_average_pool_gradient(const KernelRequest& request);
 std::optional<Kernel> make_random_uniform(const KernelRequest& request);
+std::optional<Kernel> make_random_normal(const KernelRequest& request);
 std::optional<Kernel> make_sgd(const KernelRequest& request);
 std::optional<Kernel> make_attention(const KernelRequest& request);
 std::optional<Kernel> make_attention_gradient(const KernelRequest& request);
@@ -31,5 +46,6 @@ std::optional<Kernel> make_cross_entropy(const KernelRequest& request);
 std::optional<Kernel> make_cross_entropy_gradient(const KernelRequest& request);
 std::optional<Kernel> make_rms_norm(const KernelRequest& request);
 std::optional<Kernel> make_rms_norm_gradient(const KernelRequest& request);
+std::optional<Kernel> make_rotary(const KernelRequest& request);
 
 }  // namespace argosy::cpu

@@ -1,14 +1,13 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "backend/cpu/kernels.h"
-#include "base/random.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 #include "ops/pooling.h"
 
-// Kernels that are plain loops cut for the threads: rows by number, pooling, random numbers. Each
-// gives the reference's bits.
+// Kernels that are plain loops cut for the threads: rows by number, running sums, pooling, SGD.
 namespace argosy::cpu {
 namespace {
 
@@ -91,19 +90,52 @@ std::optional<Kernel> make_average_pool_gradient(const KernelRequest& request) {
   return make_pool<ops::average_pool_gradient_images>(request);
 }
 
-std::optional<Kernel> make_random_uniform(const KernelRequest& request) {
-  const auto stream = static_cast<uint64_t>(request.attributes.get<int64_t>("stream"));
-  return Kernel{.run = [=](KernelArgs& k) {
-    const auto seed = static_cast<uint64_t>(k.in<int64_t>(0)[0]);
-    const auto n = static_cast<int64_t>(k.out().size());
-    parallel_for((n + 3) / 4, kGrain / 16, [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) {
-        const auto words = philox(seed, stream, static_cast<uint64_t>(block));
-        for (int64_t j = 0; j < std::min<int64_t>(4, n - block * 4); ++j)
-          k.out()[static_cast<size_t>(block * 4 + j)] = unit_float(words[static_cast<size_t>(j)]);
-      }
-    });
-  }};
+/// Each row by itself, a long one by parts: their totals first, so that every part knows where it
+/// begins.
+std::optional<Kernel> make_cumulative_sum(const KernelRequest& request) {
+  if (request.in[0].dtype != DType::f32) return {};
+  const bool reverse = request.attributes.get<bool>("reverse");
+  const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
+  const int64_t parts = (n + kGrain - 1) / kGrain;
+  return Kernel{
+      .run =
+          [=](KernelArgs& k) {
+            const float* x = k.in(0).data();
+            float* y = k.out().data();
+            auto* starts = reinterpret_cast<double*>(k.workspace);  // [rows, parts]
+            // calls step(element) for a part, in the order of the sum
+            const auto walk = [&](int64_t i, auto step) {
+              const int64_t first = i % parts * kGrain, last = std::min(n, first + kGrain);
+              const int64_t row = i / parts * n;
+              for (int64_t j = first; j < last; ++j) step(row + (reverse ? n - 1 - j : j));
+            };
+            const int64_t grain = kGrain / std::min(n, kGrain);
+            if (parts > 1)
+              parallel_for(rows * parts, grain, [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                  double total = 0;
+                  walk(i, [&](int64_t at) { total += x[at]; });
+                  starts[i] = total;
+                }
+              });
+            for (int64_t row = 0; parts > 1 && row < rows; ++row) {
+              double total = 0;
+              for (int64_t i = row * parts; i < (row + 1) * parts; ++i)
+                total += std::exchange(starts[i], total);
+            }
+            parallel_for(rows * parts, grain, [&](int64_t begin, int64_t end) {
+              for (int64_t i = begin; i < end; ++i) {
+                double total = parts > 1 ? starts[i] : 0.0;
+                walk(i, [&](int64_t at) { y[at] = static_cast<float>(total += x[at]); });
+              }
+            });
+          },
+      .workspace_bytes = parts > 1 ? static_cast<size_t>(rows * parts) * sizeof(double) : 0};
+}
+
+/// A loop over few numbers, which no second thread would shorten.
+std::optional<Kernel> make_count_values(const KernelRequest& request) {
+  return Kernel{.run = request.op.reference};
 }
 
 std::optional<Kernel> make_sgd(const KernelRequest& request) {

@@ -29,6 +29,21 @@ float SumRow(const float* x, size_t n) {
   return total;
 }
 
+float SquaresOfRow(const float* x, size_t n) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  V a = hn::Zero(d), b = a;
+  size_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    const V left = hn::LoadU(d, x + i), right = hn::LoadU(d, x + i + lanes);
+    a = hn::MulAdd(left, left, a);
+    b = hn::MulAdd(right, right, b);
+  }
+  float total = hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b)));
+  for (; i < n; ++i) total += x[i] * x[i];
+  return total;
+}
+
 /// total[i] += x[i]
 void AddRow(const float* x, float* total, size_t n) {
   const D d;
@@ -170,6 +185,7 @@ HWY_AFTER_NAMESPACE();
 namespace argosy::cpu {
 
 HWY_EXPORT(SumRow);
+HWY_EXPORT(SquaresOfRow);
 HWY_EXPORT(AddRow);
 HWY_EXPORT(SoftmaxRow);
 HWY_EXPORT(LayerNormRow);
@@ -224,6 +240,29 @@ void sum_columns(const float* x, int64_t rows, int64_t width, float* sums, float
     HWY_DYNAMIC_DISPATCH(AddRow)(parts + part * width, sums, z(width));
 }
 
+/// y[row] = the sum of part_sum(begin, n) over the row's parts.
+Kernel sum_rows(int64_t rows, int64_t width, float (*part_sum)(const float*, size_t)) {
+  const int64_t parts = std::max<int64_t>(1, (width + kPart - 1) / kPart);
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::clamp<int64_t>(width, 1, kPart));
+  return {.run =
+              [=](KernelArgs& k) {
+                auto* totals = reinterpret_cast<float*>(k.workspace);
+                parallel_for(rows * parts, grain, [&](int64_t begin, int64_t end) {
+                  for (int64_t i = begin; i < end; ++i) {
+                    const int64_t row = i / parts, first = i % parts * kPart;
+                    totals[i] = part_sum(k.in(0).data() + row * width + first,
+                                         z(std::min(kPart, width - first)));
+                  }
+                });
+                for (int64_t row = 0; row < rows; ++row) {
+                  double total = 0;
+                  for (int64_t part = 0; part < parts; ++part) total += totals[row * parts + part];
+                  k.out()[z(row)] = static_cast<float>(total);
+                }
+              },
+          .workspace_bytes = z(rows * parts) * sizeof(float)};
+}
+
 }  // namespace
 
 std::optional<Kernel> make_reduction(const KernelRequest& request) {
@@ -244,28 +283,15 @@ std::optional<Kernel> make_reduction(const KernelRequest& request) {
                       },
                   .workspace_bytes = z(parts * inner) * sizeof(float)};
   }
-  const int64_t parts = std::max<int64_t>(1, (reduced + kPart - 1) / kPart);
-  return Kernel{
-      .run =
-          [=](KernelArgs& k) {
-            auto* totals = reinterpret_cast<float*>(k.workspace);
-            parallel_for(
-                outer * parts,
-                std::max<int64_t>(1, kGrain / std::max<int64_t>(1, std::min(reduced, kPart))),
-                [&](int64_t begin, int64_t stop) {
-                  for (int64_t i = begin; i < stop; ++i) {
-                    const int64_t row = i / parts, first = i % parts * kPart;
-                    totals[i] = HWY_DYNAMIC_DISPATCH(SumRow)(k.in(0).data() + row * reduced + first,
-                                                             z(std::min(kPart, reduced - first)));
-                  }
-                });
-            for (int64_t row = 0; row < outer; ++row) {
-              double total = 0;
-              for (int64_t part = 0; part < parts; ++part) total += totals[row * parts + part];
-              k.out()[z(row)] = static_cast<float>(total);
-            }
-          },
-      .workspace_bytes = z(outer * parts) * sizeof(float)};
+  return sum_rows(outer, reduced,
+                  [](const float* x, size_t n) { return HWY_DYNAMIC_DISPATCH(SumRow)(x, n); });
+}
+
+std::optional<Kernel> make_sum_of_squares(const KernelRequest& request) {
+  if (!all_f32(request)) return {};
+  return sum_rows(1, request.in[0].elements(), [](const float* x, size_t n) {
+    return HWY_DYNAMIC_DISPATCH(SquaresOfRow)(x, n);
+  });
 }
 
 std::optional<Kernel> make_softmax(const KernelRequest& request) {

@@ -39,6 +39,49 @@ HWY_INLINE V log(V x) {
 
 HWY_INLINE V tanh(V x) { return keep_nan(x, hn::Tanh(D(), x)); }
 
+/// x moved into [low, high]; NaN stays.
+HWY_INLINE V clamp(V x, float low, float high) {
+  const D d;
+  // NaN stands second, so that the instructions of x86 keep it
+  const V y = hn::Min(hn::Set(d, high), hn::Max(hn::Set(d, low), x));
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  return y;
+#else
+  return keep_nan(x, y);
+#endif
+}
+
+/// 2^x within 1.5e-7 of itself; 0 below 2^-126.5, infinity above 2^127.5, NaN stays.
+HWY_INLINE V exp2(V x) {
+  const D d;
+  x = clamp(x, -127, 128);
+  // adding 3 * 2^22 rounds to a whole number, which with its bias lies in the lowest bits
+  const V magic = hn::Set(d, 12582912.0f + 127.0f), shifted = hn::Add(x, magic);
+  const V rest = hn::Sub(x, hn::Sub(shifted, magic));
+  const hn::RebindToUnsigned<D> bits;
+  const V power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(bits, shifted)));
+  // the polynomial of least relative error on [-1/2, 1/2] that is 1 at 0
+  V y = hn::Set(d, 0.00015353361959569156f);
+  for (const float next : {0.0013398875016719103f, 0.00961843691766262f, 0.055503323674201965f,
+                           0.24022647738456726f, 0.6931471824645996f, 1.0f})
+    y = hn::MulAdd(y, rest, hn::Set(d, next));
+  return hn::Mul(y, power);
+}
+
+/// tanh within 5e-7 of itself, by the quotient of two polynomials. For where tanh() is too slow.
+HWY_INLINE V tanh_quick(V x) {
+  const D d;
+  x = clamp(x, -7.90531110763549805f, 7.90531110763549805f);
+  const V square = hn::Mul(x, x);
+  V above = hn::Set(d, -2.76076847742355e-16f), below = hn::Set(d, 1.19825839466702e-06f);
+  for (const float next : {2.00018790482477e-13f, -8.60467152213735e-11f, 5.12229709037114e-08f,
+                           1.48572235717979e-05f, 6.37261928875436e-04f, 4.89352455891786e-03f})
+    above = hn::MulAdd(above, square, hn::Set(d, next));
+  for (const float next : {1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f})
+    below = hn::MulAdd(below, square, hn::Set(d, next));
+  return hn::Div(hn::Mul(x, above), below);
+}
+
 /// `fast` where all lanes lie in its range, else `plain` lane by lane.
 template <typename Fast>
 HWY_INLINE V within(V x, float range, Fast fast, float (*plain)(float)) {

@@ -1,0 +1,177 @@
+// How long an op's kernels take, by themselves. See bench/README.md; its peer is
+// bench/peers/kernels_torch.py, with the same cases and the same output.
+//
+//   bench_kernels [TEXT...] [--threads N] [--seconds S] [--instructions NAME]
+//
+// Runs the cases whose names contain one of the texts (all without any) for S seconds each. Prints
+// one JSON object a case: median milliseconds, of wall time and of all threads' CPU time; by the
+// first GFLOP/s and GB/s of what has to be computed and moved (operands read once, results written
+// once).
+#include <fmt/format.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+
+#include "backend/cpu/backend.h"
+#include "base/error.h"
+#include "base/random.h"
+#include "base/threads.h"
+#include "engine/session.h"
+#include "ops/ops.h"
+
+namespace {
+
+using namespace argosy;
+
+struct Case {
+  std::string name;
+  std::function<void(Graph&)> build;  ///< inputs, nodes, outputs
+};
+
+struct AttentionCase {
+  std::string_view name;
+  int64_t b, t, h, g, d;
+  ops::AttentionOptions options;
+};
+
+const AttentionCase kAttentions[] = {
+    {"gpt", 16, 256, 6, 6, 64, {.causal = true}},
+    {"long", 1, 8192, 8, 8, 64, {.causal = true}},
+    {"grok", 8, 256, 8, 2, 32, {.causal = true, .soft_cap = 30}},
+    {"grouped", 8, 256, 8, 2, 32, {.causal = true}},
+    {"window", 1, 8192, 8, 8, 64, {.causal = true, .window = 512}},
+    {"full", 4, 1024, 8, 8, 64, {}},
+    {"clip", 32, 4, 4, 4, 32, {}},
+};
+
+void build_attention(Graph& graph, const AttentionCase& c, bool backward) {
+  const Type queries{DType::f32, {c.b, c.t, c.h, c.d}}, keys{DType::f32, {c.b, c.t, c.g, c.d}};
+  const Tensor q = graph.input("q", queries), k = graph.input("k", keys),
+               v = graph.input("v", keys), y = ops::attend(q, k, v, c.options);
+  graph.output("y", y);
+  if (!backward) return;
+  const int32_t node = y.value().node;
+  const std::vector<Tensor> grads =
+      graph.add(ops::attention_gradient,
+                std::vector{graph.input("dy", queries), q, k, v, y, graph.tensor({node, 1})},
+                Attributes(graph.node(node).attributes));
+  const char* names[] = {"dq", "dk", "dv"};
+  for (size_t i = 0; i < 3; ++i) graph.output(names[i], grads[i]);
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const AttentionCase& c : kAttentions)
+    for (const bool backward : {false, true})
+      cases.push_back(
+          {fmt::format("attention/{}/{}", c.name, backward ? "forward+backward" : "forward"),
+           [&c, backward](Graph& graph) { build_attention(graph, c, backward); }});
+  return cases;
+}
+
+double now(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<long>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+struct Times {
+  double wall_s, cpu_s;  ///< medians of a run
+};
+
+Times measure(Session& session, double seconds) {
+  std::vector<double> wall, cpu;
+  session.run();
+  const double begin = now(CLOCK_MONOTONIC);
+  while (wall.size() < 3 || now(CLOCK_MONOTONIC) - begin < seconds) {
+    const double w = now(CLOCK_MONOTONIC), c = now(CLOCK_PROCESS_CPUTIME_ID);
+    session.run();
+    wall.push_back(now(CLOCK_MONOTONIC) - w);
+    cpu.push_back(now(CLOCK_PROCESS_CPUTIME_ID) - c);
+  }
+  return {median(wall), median(cpu)};
+}
+
+void run_case(const Case& c, double seconds) {
+  Graph graph;
+  c.build(graph);
+  std::vector<std::string> inputs;
+  for (const Port& port : graph.inputs()) inputs.push_back(port.name);
+  Session session(std::move(graph));
+  Random random(1);
+  for (const std::string& name : inputs)
+    for (float& x : session.input(name).as()) x = random.normal();
+  const Times times = measure(session, seconds);
+  double bytes = 0;
+  for (const Call& call : session.program().calls) bytes += call.bytes;
+  fmt::print(
+      "{{\"case\": \"{}\", \"program\": \"argosy\", \"threads\": {}, \"ms\": {:.3f}, \"cpu_ms\": "
+      "{:.3f}, \"gflops\": {:.1f}, \"gb_s\": {:.1f}}}\n",
+      c.name, thread_count(), 1e3 * times.wall_s, 1e3 * times.cpu_s,
+      session.program().flops() / times.wall_s / 1e9, bytes / times.wall_s / 1e9);
+  std::fflush(stdout);
+}
+
+int bench(int argc, char** argv) {
+  std::vector<std::string> wanted;
+  double seconds = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
+    if (!word.starts_with("--")) {
+      wanted.push_back(word);
+      continue;
+    }
+    if (value.empty())
+      throw Error({.what = fmt::format("{} has no value", word),
+                   .where = "bench_kernels",
+                   .fix = "bench_kernels attention/gpt --threads 1"});
+    ++i;
+    if (word == "--threads")
+      set_thread_count(std::stoi(value));
+    else if (word == "--seconds")
+      seconds = std::stod(value);
+    else if (word == "--instructions")
+      cpu::use_instruction_set(value);
+    else
+      throw Error({.what = fmt::format("there is no {}", word),
+                   .where = "bench_kernels",
+                   .fix = "--threads, --seconds or --instructions"});
+  }
+  int ran = 0;
+  for (const Case& c : all_cases()) {
+    const bool runs = wanted.empty() || std::ranges::any_of(wanted, [&](const std::string& text) {
+                        return c.name.find(text) != std::string::npos;
+                      });
+    if (!runs) continue;
+    run_case(c, seconds);
+    ++ran;
+  }
+  if (ran == 0) {
+    std::vector<std::string> names;
+    for (const Case& c : all_cases()) names.push_back(c.name);
+    throw Error({.what = "no case has such a name",
+                 .where = "bench_kernels",
+                 .fix = fmt::format("one of {}", fmt::join(names, ", "))});
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  restart_without_spinning(argv);
+  try {
+    return bench(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bench_kernels: {}\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,185 @@
+#include <fmt/format.h>
+
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/threads.h"
+#include "bench/cases.h"
+#include "bench/measure.h"
+#include "bench/profile.h"
+#include "cli/commands.h"
+#include "run/policy.h"
+#include "run/recipe.h"
+
+namespace argosy::cli {
+namespace {
+
+/// What is measured: a case, or a recipe's policy on a batch that stays in memory.
+struct Subject {
+  std::string name, recipe;
+  std::vector<std::string> overrides;
+
+  void declare(Arguments& arguments) {
+    arguments.option("--case", name, "one of the cases that `argosy bench list` shows");
+    arguments.option("--recipe", recipe, "a training recipe instead, on a synthetic batch");
+    arguments.positionals("KEY=VALUE", overrides, "changes to the recipe", false);
+  }
+};
+
+struct Job {
+  const bench::Case* which = nullptr;  ///< null: a recipe
+  int64_t samples = 0;
+  std::string unit = "samples";
+  Session session;
+};
+
+Session recipe_session(const run::Recipe& recipe) {
+  const std::vector<float> zeros(recipe.data.outputs.size(), 0), ones(zeros.size(), 1);
+  Session session = run::training_session(recipe, {zeros, ones});
+  Random random(1);
+  for (uint8_t& pixel : session.input("images").as<uint8_t>())
+    pixel = static_cast<uint8_t>(random.bits() >> 24);
+  for (float& target : session.input("target").as()) target = random.normal();
+  session.input("learning_rate").as()[0] = 1e-4f;
+  return session;
+}
+
+Job make_job(const Subject& subject) {
+  if (subject.name.empty() == subject.recipe.empty())
+    throw Error({.what = "one case or one recipe is needed",
+                 .where = "argosy bench",
+                 .fix = "give --case NAME (argosy bench list shows them) or --recipe FILE"});
+  if (!subject.name.empty()) {
+    const bench::Case& which = bench::find_case(subject.name);
+    return {.which = &which,
+            .samples = which.samples,
+            .unit = std::string(which.unit),
+            .session = bench::training_session(which)};
+  }
+  std::vector<std::string> overrides = {"data.path=none"};
+  overrides.insert(overrides.end(), subject.overrides.begin(), subject.overrides.end());
+  const run::Recipe recipe = run::load_recipe(subject.recipe, overrides);
+  return {.samples = recipe.training.batch_size, .session = recipe_session(recipe)};
+}
+
+struct TrainOptions {
+  Subject subject;
+  double seconds = 5, started = 0;
+  bool serve = false;
+};
+
+void print(const nlohmann::ordered_json& line) {
+  fmt::print("{}\n", line.dump());
+  std::fflush(stdout);
+}
+
+nlohmann::ordered_json block(Job& job, double seconds) {
+  const bench::Block found = bench::measure(job.session, seconds);
+  return {{"event", "block"},
+          {"steps", found.steps},
+          {"step_s", found.step_s},
+          {"cpu_s", found.cpu_s},
+          {"samples_per_s", static_cast<double>(job.samples) / found.step_s},
+          {"gflops", job.session.program().flops() / found.step_s / 1e9},
+          {"peak_rss_mb", bench::peak_resident_mb()}};
+}
+
+/// The first step, and for a case the nine after it against PyTorch's losses.
+nlohmann::ordered_json begin(Job& job, double started) {
+  std::vector<float> losses = bench::losses(job.session, 1);
+  nlohmann::ordered_json line = {
+      {"event", "ready"},
+      {"program", "argosy"},
+      {"threads", thread_count()},
+      {"samples", job.samples},
+      {"unit", job.unit},
+      {"start_to_first_step_s", bench::seconds_since_start(started)},
+      {"gflop", job.session.program().flops() / 1e9},
+      {"calls", job.session.program().calls.size()},
+      {"arena_mb", static_cast<double>(job.session.program().arena_bytes) / 0x1p20},
+      {"peak_rss_mb", bench::peak_resident_mb()}};
+  if (!job.which) return line;
+  const auto golden = static_cast<int64_t>(bench::golden_losses(*job.which).size());
+  for (const float loss : bench::losses(job.session, golden - 1)) losses.push_back(loss);
+  const double difference = bench::loss_difference(*job.which, losses);
+  if (!(difference <= bench::kLossTolerance))
+    throw Error(
+        {.what = fmt::format("the losses differ from PyTorch's by {:.2g} of them, the limit is {}",
+                             difference, bench::kLossTolerance),
+         .where = fmt::format("case {}, first {} steps", job.which->name, golden),
+         .fix = "report it: what is measured is not the same computation",
+         .kind = ErrorKind::device});
+  line["losses"] = losses;
+  line["loss_difference"] = difference;
+  return line;
+}
+
+int train(const TrainOptions& options) {
+  Job job = make_job(options.subject);
+  print(begin(job, options.started));
+  bench::measure(job.session, 0);  // warm
+  if (!options.serve) {
+    print(block(job, options.seconds));
+    return 0;
+  }
+  for (std::string text; std::getline(std::cin, text);) {
+    std::istringstream words(text);
+    std::string word;
+    double seconds = 0;
+    if (!(words >> word >> seconds) || word != "run") break;
+    print(block(job, seconds));
+  }
+  return 0;
+}
+
+int list() {
+  for (const bench::Case& which : bench::cases())
+    fmt::print("{:<10} {}\n", which.name, which.summary);
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> bench(Arguments& arguments) {
+  arguments.subcommand("list", "the cases", [](Arguments&) { return list; });
+  arguments.subcommand(
+      "train", "time a training step; one JSON object a line", [](Arguments& inner) {
+        auto options = std::make_shared<TrainOptions>();
+        options->subject.declare(inner);
+        inner.option("--seconds", options->seconds, "how long to measure (default: 5)");
+        inner.option("--started", options->started,
+                     "Unix time at which the caller started this process, for the time to the "
+                     "first step");
+        inner.flag("--serve", options->serve,
+                   "measure a block of S seconds for each line \"run S\" on standard input");
+        return [options] { return train(*options); };
+      });
+  return {};
+}
+
+std::function<int()> profile(Arguments& arguments) {
+  struct Options {
+    Subject subject;
+    double seconds = 3;
+    std::string trace;
+  };
+  auto options = std::make_shared<Options>();
+  options->subject.declare(arguments);
+  arguments.option("--seconds", options->seconds, "how long to measure (default: 3)");
+  arguments.option("--trace", options->trace,
+                   "write a trace for ui.perfetto.dev or chrome://tracing to this file");
+  return [options] {
+    Job job = make_job(options->subject);
+    bench::losses(job.session, 2);  // warm
+    fmt::print("{}", bench::profile(job.session, options->seconds));
+    if (!options->trace.empty()) bench::write_trace(job.session, options->trace);
+    return 0;
+  };
+}
+
+}  // namespace argosy::cli

@@ -1,0 +1,68 @@
+#include <cmath>
+
+#include "ops/ops.h"
+
+// Rotary position embedding (Su et al. 2021) in the form of two halves, as GPT-NeoX, Llama and Grok
+// have it: a head's element j turns together with element j + K/2.
+namespace argosy::ops {
+namespace {
+
+std::vector<Type> infer(const InferArgs& args) {
+  const Type& x = args.in[0];
+  args.require(x.shape.size() == 4 && x.shape[3] % 2 == 0, "needs [B, T, H, K] with an even K");
+  args.require(is_floating(x.dtype), "needs a real dtype");
+  args.require(args.attributes.get<double>("base") > 1, "needs a base above 1");
+  return {x};
+}
+
+// A rotation's transpose turns back.
+std::vector<Tensor> gradient(const GradArgs& g) {
+  Attributes back = g.attributes();
+  back.set("inverse", !back.get<bool>("inverse"));
+  return {apply(rotary, {g.output_grad(0)}, back)};
+}
+
+void reference(KernelArgs& a) {
+  const Shape& shape = a.shape(0);
+  const int64_t times = shape[1], heads = shape[2], width = shape[3], half = width / 2;
+  const double base = a.attributes.get<double>("base");
+  const double sign = a.attributes.get<bool>("inverse") ? -1 : 1;
+  const auto x = a.in(0);
+  const auto y = a.out(0);
+  for (int64_t row = 0; row < shape[0] * times * heads; ++row) {
+    const auto place = static_cast<double>(row / heads % times);
+    for (int64_t j = 0; j < half; ++j) {
+      const double angle =
+          place * std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(width));
+      const auto first = static_cast<size_t>(row * width + j),
+                 second = first + static_cast<size_t>(half);
+      const double c = std::cos(angle), s = sign * std::sin(angle), u = x[first], v = x[second];
+      y[first] = static_cast<float>(u * c - v * s);
+      y[second] = static_cast<float>(v * c + u * s);
+    }
+  }
+}
+
+Attributes options(double base, bool inverse) { return {{"base", base}, {"inverse", inverse}}; }
+
+}  // namespace
+
+extern const OpDef rotary = {
+    .name = "rotary",
+    .formula =
+        "y[j] = x[j] cos(a) - x[j + K/2] sin(a); y[j + K/2] = x[j + K/2] cos(a) + x[j] sin(a), "
+        "with "
+        "a = t base^(-2j/K) at place t of [B, T, H, K]; inverse turns the other way",
+    .infer = infer,
+    .gradient = gradient,
+    .flops = [](Types in, Types,
+                const Attributes&) { return 3.0 * static_cast<double>(in[0].elements()); },
+    .reference = reference,
+    .in_place = {0},
+    .samples = {sample({{2, 5, 3, 8}}, options(10000, false)),
+                sample({{1, 1, 1, 2}}, options(100, false)),
+                sample({{1, 9, 2, 34}}, options(10000, true)),
+                sample({{0, 4, 2, 6}}, options(10, false))},
+};
+
+}  // namespace argosy::ops

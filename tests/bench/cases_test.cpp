@@ -1,0 +1,40 @@
+#include "bench/cases.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace argosy {
+
+TEST_CASE("bench: the first step of every case has PyTorch's loss" * doctest::test_suite("slow")) {
+  for (const bench::Case& which : bench::cases()) {
+    CAPTURE(which.name);
+    Session session = bench::training_session(which);
+    const std::vector<float> found = bench::losses(session, 1);
+    CHECK(bench::loss_difference(which, found) < 1e-4);
+  }
+}
+
+TEST_CASE("bench: ten steps of the driving case have PyTorch's losses") {
+  const bench::Case& which = bench::find_case("driving");
+  Session session = bench::training_session(which);
+  CHECK(bench::loss_difference(which, bench::losses(session, 10)) < bench::kLossTolerance);
+}
+
+TEST_CASE("bench: a loss that is not PyTorch's, or no number, is a difference") {
+  const bench::Case& which = bench::find_case("driving");
+  std::vector<float> losses(bench::golden_losses(which).begin(), bench::golden_losses(which).end());
+  CHECK(bench::loss_difference(which, losses) == 0);
+  losses[3] *= 1.01f;
+  CHECK(bench::loss_difference(which, losses) > bench::kLossTolerance);
+  losses[3] = NAN;
+  CHECK(bench::loss_difference(which, losses) > bench::kLossTolerance);
+}
+
+TEST_CASE("bench: an unknown case names the nearest") {
+  CHECK_THROWS_WITH_AS(bench::find_case("gtp"), doctest::Contains("the nearest is gpt"), Error);
+}
+
+}  // namespace argosy
