@@ -51,11 +51,11 @@ Tensor normalise(const Tensor& x, const std::vector<int64_t>& axes, double epsil
 }  // namespace
 
 Tensor group_norm(const Scope& scope, const Tensor& x, int64_t groups, double epsilon) {
-  const int64_t n = x.size(0), channels = x.size(-1);
-  const Tensor split = reshape_to(x, {n, -1, groups, channels / groups});
-  const Tensor y = reshape_to(normalise(split, {1, 3}, epsilon), x.shape());
-  return y * scope.parameter("weight", {channels}, constant(1), false) +
-         scope.parameter("bias", {channels}, {}, false);
+  const Shape channels = {x.size(-1)};
+  const Tensor weight = scope.parameter("weight", channels, constant(1), false),
+               bias = scope.parameter("bias", channels, {}, false);
+  return x.graph().add(ops::group_norm, std::vector{x, weight, bias},
+                       {{"groups", groups}, {"epsilon", epsilon}})[0];
 }
 
 Tensor batch_norm(const Scope& scope, const Tensor& x, double momentum, double epsilon) {

@@ -37,6 +37,7 @@ extern const OpDef convolution, convolution_gradient_input, convolution_gradient
 extern const OpDef max_pool, max_pool_gradient, average_pool, average_pool_gradient;
 // Normalisation, attention, losses.
 extern const OpDef softmax, layer_norm, layer_norm_gradient, rms_norm, rms_norm_gradient;
+extern const OpDef group_norm, group_norm_gradient;
 extern const OpDef attention, attention_gradient, rotary;
 extern const OpDef cross_entropy, cross_entropy_gradient;
 // Random numbers.

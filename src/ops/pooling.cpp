@@ -133,8 +133,6 @@ void fill_images(KernelArgs& k, int64_t first, int64_t last, float value) {
   std::fill_n(k.out().data() + first * size, (last - first) * size, value);
 }
 
-}  // namespace
-
 void max_pool_images(KernelArgs& k, int64_t first, int64_t last) {
   const PoolSizes s = pool_sizes(k.shape(0), k.attributes);
   const float* x = k.in(0).data();
@@ -165,6 +163,8 @@ void max_pool_gradient_images(KernelArgs& k, int64_t first, int64_t last) {
       }
   });
 }
+
+}  // namespace
 
 void average_pool_images(KernelArgs& k, int64_t first, int64_t last) {
   const PoolSizes s = pool_sizes(k.shape(0), k.attributes);

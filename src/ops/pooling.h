@@ -23,9 +23,7 @@ struct PoolSizes {
 
 PoolSizes pool_sizes(const Shape& x, const Attributes& attributes);
 
-/// The poolings of images [first, last); the references take all. Images are independent.
-void max_pool_images(KernelArgs& k, int64_t first, int64_t last);
-void max_pool_gradient_images(KernelArgs& k, int64_t first, int64_t last);
+/// The average poolings of images [first, last); the references take all. Images are independent.
 void average_pool_images(KernelArgs& k, int64_t first, int64_t last);
 void average_pool_gradient_images(KernelArgs& k, int64_t first, int64_t last);
 

@@ -72,6 +72,8 @@ std::span<const OpDef* const> all_ops() {
       &softmax,
       &layer_norm,
       &layer_norm_gradient,
+      &group_norm,
+      &group_norm_gradient,
       &rms_norm,
       &rms_norm_gradient,
       &attention,

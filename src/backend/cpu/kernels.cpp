@@ -34,6 +34,8 @@ constexpr Row kRows[] = {
     {&ops::softmax, make_softmax},                                                // Highway
     {&ops::layer_norm, make_layer_norm},                                          // Highway
     {&ops::layer_norm_gradient, make_layer_norm_gradient},                        // Highway
+    {&ops::group_norm, make_group_norm},                                          // Highway
+    {&ops::group_norm_gradient, make_group_norm_gradient},                        // Highway
     {&ops::adamw_update, make_adamw},                                             // Highway
     {&ops::attention, make_attention},                                            // Highway
     {&ops::attention_gradient, make_attention_gradient},                          // Highway

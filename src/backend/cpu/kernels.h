@@ -22,6 +22,8 @@ std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& requ
 std::optional<Kernel> make_softmax(const KernelRequest& request);
 std::optional<Kernel> make_layer_norm(const KernelRequest& request);
 std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request);
+std::optional<Kernel> make_group_norm(const KernelRequest& request);
+std::optional<Kernel> make_group_norm_gradient(const KernelRequest& request);
 std::optional<Kernel> make_adamw(const KernelRequest& request);
 std::optional<Kernel> make_transpose(const KernelRequest& request);
 std::optional<Kernel> make_broadcast_to(const KernelRequest& request);

@@ -77,12 +77,6 @@ std::optional<Kernel> make_scatter_add(const KernelRequest& request) {
   }};
 }
 
-std::optional<Kernel> make_max_pool(const KernelRequest& request) {
-  return make_pool<ops::max_pool_images>(request);
-}
-std::optional<Kernel> make_max_pool_gradient(const KernelRequest& request) {
-  return make_pool<ops::max_pool_gradient_images>(request);
-}
 std::optional<Kernel> make_average_pool(const KernelRequest& request) {
   return make_pool<ops::average_pool_images>(request);
 }
