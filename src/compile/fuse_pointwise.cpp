@@ -46,7 +46,32 @@ class Groups {
     return true;
   }
 
+  /// Makes one group of two unless something outside both depends on one and feeds the other.
+  bool merge(int32_t a, int32_t b) {
+    if (a == b) return true;
+    if (depends_around(a, b) || depends_around(b, a)) return false;
+    const auto [into, from] = std::minmax(a, b);
+    auto& all = members_[static_cast<size_t>(into)];
+    auto& moved = members_[static_cast<size_t>(from)];
+    for (const int32_t member : moved) of_[static_cast<size_t>(member)] = into;
+    all.insert(all.end(), moved.begin(), moved.end());
+    std::sort(all.begin(), all.end());  // operands stand before their readers
+    moved.clear();
+    return true;
+  }
+
  private:
+  /// Whether `group` reads something outside both groups that depends on `other`.
+  bool depends_around(int32_t group, int32_t other) const {
+    std::set<int32_t> seen;
+    for (const int32_t member : members(group))
+      for (const Value& input : graph_.node(member).inputs)
+        if (const int32_t source = of(input.node);
+            source != group && source != other && reaches(source, other, seen))
+          return true;
+    return false;
+  }
+
   /// Does `from` depend on `target`? Operands stand before their readers and a group's first member
   /// gives its number, but members may stand late, so all of them are followed.
   bool reaches(int32_t from, int32_t target, std::set<int32_t>& seen) const {
@@ -111,12 +136,17 @@ bool fuse_pointwise(Graph& graph) {
   for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) {
     if (!can[static_cast<size_t>(i)]) continue;
     const Node& node = graph.node(i);
-    for (const Value& input : node.inputs) {
+    const auto alike = [&](const Value& input) {
       const auto source = static_cast<size_t>(input.node);
-      if (can[source] && graph.nodes()[source].outputs[0].shape == node.outputs[0].shape &&
-          groups.join(i, groups.of(input.node)))
-        break;
-    }
+      return can[source] && graph.nodes()[source].outputs[0].shape == node.outputs[0].shape;
+    };
+    for (const Value& input : node.inputs)
+      if (alike(input)) {
+        if (groups.of(i) == i)
+          groups.join(i, groups.of(input.node));
+        else
+          groups.merge(groups.of(i), groups.of(input.node));
+      }
   }
 
   // who is read from outside its group

@@ -107,6 +107,24 @@ TEST_CASE("passes: after fusing no two neighbours of one shape could still be on
   CHECK(Session(graph).program().calls.size() == 1);
 }
 
+TEST_CASE("passes: chains that meet become one sweep, unless something between them is none") {
+  const Type type = {DType::f32, {8, 16}};
+  {
+    Graph graph;
+    const Tensor x = graph.input("x", type);
+    const Tensor left = ops::apply(ops::exp, {x * x}), right = ops::apply(ops::tanh, {x + 1.0f});
+    graph.output("y", left * right);
+    CHECK(Session(graph).program().calls.size() == 1);
+  }
+  {
+    Graph graph;  // the second chain begins behind a sum that needs the whole of the first
+    const Tensor x = graph.input("x", type), left = ops::apply(ops::exp, {x});
+    const Tensor right = ops::apply(ops::tanh, {x * ops::reduce_sum(left, {1}, true)});
+    graph.output("y", left * right);
+    CHECK(Session(graph, {.passes = {.verify = true}}).program().calls.size() == 3);
+  }
+}
+
 TEST_CASE("passes: an unknown name is refused with the names there are") {
   Graph graph;
   CHECK_THROWS_WITH_AS(run_passes(graph, {.off = {"fuse"}}),
