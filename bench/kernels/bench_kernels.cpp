@@ -8,7 +8,6 @@
 // first GFLOP/s and GB/s of what has to be computed and moved (operands read once, results written
 // once).
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -18,6 +17,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
+#include "bench/measure.h"
 #include "engine/session.h"
 #include "ops/ops.h"
 
@@ -71,35 +71,6 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-double now(clockid_t clock) {
-  timespec t{};
-  clock_gettime(clock, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<long>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-struct Times {
-  double wall_s, cpu_s;  ///< medians of a run
-};
-
-Times measure(Session& session, double seconds) {
-  std::vector<double> wall, cpu;
-  session.run();
-  const double begin = now(CLOCK_MONOTONIC);
-  while (wall.size() < 3 || now(CLOCK_MONOTONIC) - begin < seconds) {
-    const double w = now(CLOCK_MONOTONIC), c = now(CLOCK_PROCESS_CPUTIME_ID);
-    session.run();
-    wall.push_back(now(CLOCK_MONOTONIC) - w);
-    cpu.push_back(now(CLOCK_PROCESS_CPUTIME_ID) - c);
-  }
-  return {median(wall), median(cpu)};
-}
-
 void run_case(const Case& c, double seconds) {
   Graph graph;
   c.build(graph);
@@ -109,18 +80,19 @@ void run_case(const Case& c, double seconds) {
   Random random(1);
   for (const std::string& name : inputs)
     for (float& x : session.input(name).as()) x = random.normal();
-  const Times times = measure(session, seconds);
+  session.run();  // warm
+  const bench::Block times = bench::measure(session, seconds);
   double bytes = 0;
   for (const Call& call : session.program().calls) bytes += call.bytes;
   fmt::print(
       "{{\"case\": \"{}\", \"program\": \"argosy\", \"threads\": {}, \"ms\": {:.3f}, \"cpu_ms\": "
       "{:.3f}, \"gflops\": {:.1f}, \"gb_s\": {:.1f}}}\n",
-      c.name, thread_count(), 1e3 * times.wall_s, 1e3 * times.cpu_s,
-      session.program().flops() / times.wall_s / 1e9, bytes / times.wall_s / 1e9);
+      c.name, thread_count(), 1e3 * times.step_s, 1e3 * times.cpu_s,
+      session.program().flops() / times.step_s / 1e9, bytes / times.step_s / 1e9);
   std::fflush(stdout);
 }
 
-int bench(int argc, char** argv) {
+int run(int argc, char** argv) {
   std::vector<std::string> wanted;
   double seconds = 1;
   for (int i = 1; i < argc; ++i) {
@@ -169,7 +141,7 @@ int bench(int argc, char** argv) {
 int main(int argc, char** argv) {
   restart_without_spinning(argv);
   try {
-    return bench(argc, argv);
+    return run(argc, argv);
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_kernels: {}\n", error.what());
     return 2;

@@ -37,6 +37,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from named_numbers import drawn
+
 torch.set_num_threads(args.threads)
 VOCABULARY = 8192
 
@@ -330,20 +332,6 @@ CASES = {
 
 
 # ---- the rule ---------------------------------------------------------------------------------------
-
-def drawn(name, count):
-    """Numbers in [-1, 1), exact in f32."""
-    key = 0xCBF29CE484222325
-    for byte in name.encode():
-        key = (key ^ byte) * 0x100000001B3 % 2**64
-    with np.errstate(over="ignore"):
-        z = np.uint64(key) + np.arange(count, dtype=np.uint64)
-        z += np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(40)).astype(np.float64) * 2**-23 - 1
-
 
 def rule(name, shape):
     """offset and scale of a parameter with Argosy's name and shape."""

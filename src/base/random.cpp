@@ -50,4 +50,18 @@ uint64_t mix(uint64_t a, uint64_t b) {
   return x ^ x >> 31;
 }
 
+uint64_t hash_of(std::string_view text) {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3;
+  return hash;
+}
+
+float NamedNumbers::operator()(uint64_t i) const {
+  uint64_t z = key_ + i + 0x9E3779B97F4A7C15;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  z ^= z >> 31;
+  return static_cast<float>(z >> 40) * 0x1p-23f - 1;
+}
+
 }  // namespace argosy

@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 namespace argosy {
 
@@ -33,5 +34,20 @@ class Random {
 
 /// Mixes two numbers into one that looks random (splitmix64 finaliser over both).
 uint64_t mix(uint64_t a, uint64_t b);
+
+/// FNV-1a, 64 bits.
+uint64_t hash_of(std::string_view text);
+
+/// Numbers in [-1, 1) that a text names, exact in f32: element i is the top 24 bits of
+/// splitmix64(hash_of(name) + i). Simple enough for a script in another language
+/// (bench/peers/named_numbers.py), so that both sides of a golden can make the same tensors.
+class NamedNumbers {
+ public:
+  explicit NamedNumbers(std::string_view name) : key_(hash_of(name)) {}
+  float operator()(uint64_t i) const;
+
+ private:
+  uint64_t key_;
+};
 
 }  // namespace argosy

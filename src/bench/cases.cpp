@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "base/random.h"
 #include "bench/golden_losses.h"
 #include "models/action_chunking.h"
 #include "models/gpt.h"
@@ -85,24 +86,6 @@ constexpr Case kCases[] = {
     {"act", "action chunking on 8 pictures of 240 x 320", 8, "samples", 0, action_chunking_loss},
 };
 
-/// Numbers in [-1, 1), exact in f32: splitmix64 from a hash (FNV-1a) of the name.
-class Drawn {
- public:
-  explicit Drawn(const std::string& name) {
-    for (const char c : name) key_ = (key_ ^ static_cast<uint8_t>(c)) * 0x100000001B3;
-  }
-  float operator()(uint64_t i) const {
-    uint64_t z = key_ + i + 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    z ^= z >> 31;
-    return static_cast<float>(static_cast<double>(z >> 40) * 0x1p-23 - 1);
-  }
-
- private:
-  uint64_t key_ = 0xCBF29CE484222325;
-};
-
 struct Rule {
   float offset = 0, scale = 1;
 };
@@ -124,7 +107,7 @@ Rule rule_of(const std::string& name, const Shape& shape) {
 void feed(Session& session, const Case& which) {
   for (const NamedBuffer& input : session.program().inputs) {
     const TensorView view = session.input(input.name);
-    const Drawn drawn(input.name);
+    const NamedNumbers drawn(input.name);
     switch (view.type.dtype) {
       case DType::u8: {
         const auto bytes = view.as<uint8_t>();
@@ -173,7 +156,7 @@ Session training_session(const Case& which) {
       const Rule rule = rule_of(variable.name, graph.type(variable.value).shape);
       variable.decayed = true;  // torch.optim.AdamW decays everything unless told otherwise
       variable.initialize = [rule, name = variable.name](uint64_t, std::span<float> values) {
-        const Drawn drawn(name);
+        const NamedNumbers drawn(name);
         for (size_t i = 0; i < values.size(); ++i) values[i] = rule.offset + rule.scale * drawn(i);
       };
     }

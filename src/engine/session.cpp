@@ -54,12 +54,6 @@ struct ReadyCall {
   }
 };
 
-uint64_t name_hash(const std::string& name) {
-  uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
-  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3;
-  return hash;
-}
-
 }  // namespace
 
 struct Session::State {
@@ -129,7 +123,7 @@ Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_
     if (variable.initialize) {
       const TensorView view = s.view(variable.name, variable.buffer);
       check(view.type.dtype == DType::f32, "{}: only f32 state has an initialiser", variable.name);
-      variable.initialize(mix(options.seed, name_hash(variable.seeded_as)), view.as());
+      variable.initialize(mix(options.seed, hash_of(variable.seeded_as)), view.as());
     }
   s.times.resize(s.calls.size());
   for (const std::string& op : reference_ops())

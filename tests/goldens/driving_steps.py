@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "bench/peers"))
 import torch_policies as policies
+from named_numbers import drawn
 
 STEPS, BATCH, BATCHES = 10, 8, 3
 CASES = {
@@ -44,20 +45,6 @@ def recipe_of(case):
     recipe["schedule"].update(warmup_steps=3)
     recipe["average"].update(decay=0.9)
     return recipe
-
-
-def drawn(name, count):
-    """Numbers in [-1, 1), exact in f32."""
-    key = 0xCBF29CE484222325
-    for byte in name.encode():
-        key = (key ^ byte) * 0x100000001B3 % 2**64
-    with np.errstate(over="ignore"):
-        z = np.uint64(key) + np.arange(count, dtype=np.uint64)
-        z += np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(40)).astype(np.float64) * 2**-23 - 1
 
 
 def images(batch, model):

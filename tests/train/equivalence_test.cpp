@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/random.h"
 #include "engine/safetensors.h"
 #include "run/policy.h"
 #include "train/schedule.h"
@@ -12,24 +13,6 @@ namespace argosy {
 namespace {
 
 constexpr int64_t kSteps = 10, kBatch = 8, kBatches = 3;
-
-/// Element i of the numbers called `name`, in [-1, 1): the rule of tests/goldens/driving_steps.py.
-class Drawn {
- public:
-  explicit Drawn(const std::string& name) {
-    for (const char c : name) key_ = (key_ ^ static_cast<uint8_t>(c)) * 0x100000001B3;  // FNV-1a
-  }
-  double operator()(uint64_t i) const {  // splitmix64
-    uint64_t z = key_ + i + 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    z ^= z >> 31;
-    return static_cast<double>(z >> 40) * 0x1p-23 - 1;
-  }
-
- private:
-  uint64_t key_ = 0xCBF29CE484222325;
-};
 
 run::Recipe recipe_of(const std::string& model) {
   run::Recipe recipe;
@@ -84,7 +67,7 @@ void set_weights(Session& session, const Golden& golden) {
     if (!is_of_model(view.name) || is_statistic(view.name)) continue;
     const std::span<const float> rule = golden("rule/" + view.name);
     const double offset = rule[0], scale = rule[1];
-    const Drawn drawn(view.name);
+    const NamedNumbers drawn(view.name);
     const auto average = session.state("average/" + view.name).as();
     for (size_t i = 0; i < view.as().size(); ++i)
       average[i] = view.as()[i] = static_cast<float>(offset + scale * drawn(i));
@@ -93,7 +76,7 @@ void set_weights(Session& session, const Golden& golden) {
 
 void feed(Session& session, int64_t batch) {
   const auto images = session.input("images").as<uint8_t>();
-  const Drawn pixel(fmt::format("images/{}", batch)), value(fmt::format("target/{}", batch));
+  const NamedNumbers pixel(fmt::format("images/{}", batch)), value(fmt::format("target/{}", batch));
   for (size_t i = 0; i < images.size(); ++i)
     images[i] = static_cast<uint8_t>(std::floor(pixel(i) * 128 + 128));
   const auto targets = session.input("target").as();
@@ -103,7 +86,7 @@ void feed(Session& session, int64_t batch) {
 
 /// A weighted sum and the sum of sizes: together they see every element and its place.
 void compare(const TensorView& view, const std::string& name, std::span<const float> expected) {
-  const Drawn probe("probe/" + name);
+  const NamedNumbers probe("probe/" + name);
   double weighted = 0, sizes = 0;
   for (size_t i = 0; i < view.as().size(); ++i) {
     weighted += view.as()[i] * probe(i);
