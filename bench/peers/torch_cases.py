@@ -222,7 +222,7 @@ class GroupedAttention(nn.Module):
 
 
 class Experts(nn.Module):
-    """Each expert takes the tokens that chose it, the fastest of the ways tried on CPUs."""
+    """Each expert gathers the tokens that chose it and adds its outputs back."""
 
     def __init__(self, width, experts, hidden):
         super().__init__()

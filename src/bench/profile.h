@@ -9,8 +9,8 @@ namespace argosy::bench {
 /// longest first: time, share, GFLOP/s, GB/s; then the sums by op.
 std::string profile(Session& session, double seconds);
 
-/// The same runs' last step as a trace that Perfetto (ui.perfetto.dev) and Chrome open: one slice a
-/// call with its shapes, flops and bytes. Written whole or not at all.
+/// The mean of the profiled steps as a trace that Perfetto (ui.perfetto.dev) and Chrome open: one
+/// slice a call, end to end, with its shapes and rates. Written whole or not at all.
 void write_trace(const Session& session, const std::string& file);
 
 }  // namespace argosy::bench

@@ -175,7 +175,7 @@ std::function<int()> profile(Arguments& arguments) {
                    "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   return [options] {
     Job job = make_job(options->subject);
-    bench::losses(job.session, 2);  // warm
+    bench::measure(job.session, 0);  // warm
     fmt::print("{}", bench::profile(job.session, options->seconds));
     if (!options->trace.empty()) bench::write_trace(job.session, options->trace);
     return 0;

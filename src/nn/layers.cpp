@@ -96,14 +96,19 @@ Tensor embedding(const Scope& scope, const Tensor& indices, int64_t entries, int
 
 Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
                  const Tensor& values, const AttentionOptions& options, const Tensor& segments) {
-  const int64_t width = queries.size(-1), head = width / options.heads;
+  const int64_t width = queries.size(-1),
+                head = options.head_width > 0 ? options.head_width : width / options.heads;
   const int64_t key_heads = options.key_heads > 0 ? options.key_heads : options.heads;
   const auto project = [&](const char* name, const Tensor& x, int64_t heads) {
     return reshape_to(linear(scope / name, x, heads * head, options.bias),
                       {x.size(0), x.size(1), heads, head});
   };
-  const Tensor q = project("query", queries, options.heads), k = project("key", keys, key_heads),
-               v = project("value", values, key_heads);
+  const auto turned = [&](const Tensor& x) {
+    if (options.rotary_base == 0) return x;
+    return apply(rotary, {x}, {{"base", options.rotary_base}, {"inverse", false}});
+  };
+  const Tensor q = turned(project("query", queries, options.heads)),
+               k = turned(project("key", keys, key_heads)), v = project("value", values, key_heads);
   const Tensor y = attend(
       q, k, v, {.causal = options.causal, .window = options.window, .soft_cap = options.soft_cap},
       segments);

@@ -33,11 +33,14 @@ Tensor embedding(const Scope& scope, const Tensor& indices, int64_t entries, int
 
 struct AttentionOptions {
   int64_t heads = 1;
-  int64_t key_heads = 0;  ///< 0: as many as heads
+  int64_t key_heads = 0;   ///< 0: as many as heads
+  int64_t head_width = 0;  ///< 0: the width of x over heads
   bool causal = false;
   bool bias = true;
   int64_t window = 0;   ///< as ops::AttentionOptions says
   double soft_cap = 0;  ///< as ops::AttentionOptions says
+  double rotary_base =
+      0;  ///< queries and keys turn with their place, see ops::rotary; 0: they do not
 };
 /// Queries [B, T, D] attend to keys and values [B, S, D], within `segments` (i32 [B, T], T = S) if
 /// given. Parameters: query, key, value, output (linear each).

@@ -1,24 +1,12 @@
-#include <algorithm>
+#include "ops/grouped_matmul.h"
 
 #include "ops/ops.h"
 
 // Matrix products of rows that are sorted by group, each group with a weight of its own: the
 // experts of a mixture. How many rows a group has is known at run time only, as whole numbers in
-// `counts`. A count below 0 is one of 0, and a group ends where the rows end, so that no counts
-// read past them.
+// `counts`.
 namespace argosy::ops {
 namespace {
-
-/// Calls visit(group, first row, row after its last) for each group.
-template <typename Visit>
-void for_groups(std::span<const int32_t> counts, int64_t rows, Visit visit) {
-  int64_t begin = 0;
-  for (size_t group = 0; group < counts.size(); ++group) {
-    const int64_t end = std::min(rows, begin + std::max(0, counts[group]));
-    visit(static_cast<int64_t>(group), begin, end);
-    begin = end;
-  }
-}
 
 // ---- grouped_matmul: x [N, K], weight [E, K, M] (or [E, M, K]), counts [E] -> [N, M]
 

@@ -6,13 +6,14 @@
 
 #include "backend/cpu/kernels.h"
 #include "base/threads.h"
+#include "ops/grouped_matmul.h"
 #include "ops/ops.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/grouped_matmul.cpp"
 #include <hwy/foreach_target.h>
 //
-#include "backend/cpu/vector_math-inl.h"
+#include "backend/cpu/tile_products-inl.h"
 
 // Matrix products of groups whose sizes are known at run time only. Blocks of both operands are
 // packed so that the inner loop reads memory in order (Goto and van de Geijn 2008, "Anatomy of
@@ -49,33 +50,8 @@ namespace argosy::cpu::HWY_NAMESPACE {
 
 // A tile of kHigh rows and two vectors: as many sums as leave registers for the operands.
 constexpr int64_t kHigh = HWY_MAX_BYTES >= 64 ? 12 : 6;
-constexpr int64_t kWide = 2 * HWY_LANES(float);
+constexpr int64_t kWide = 2 * kLanes;
 static_assert(kRows % kHigh == 0 && kColumns % kWide == 0);
-
-/// out[l * step + i] = in[i * row + l], for i below n and l below depth.
-void Transpose(const float* in, int64_t row, int64_t n, int64_t depth, float* out, int64_t step) {
-  int64_t whole_n = 0, whole_depth = 0;  // what goes by squares of 4 x 4
-#if HWY_TARGET != HWY_SCALAR
-  const hn::FixedTag<float, 4> d;
-  whole_n = n / 4 * 4;
-  whole_depth = depth / 4 * 4;
-  for (int64_t l = 0; l < whole_depth; l += 4)
-    for (int64_t i = 0; i < whole_n; i += 4) {
-      const float* from = in + i * row + l;
-      float* to = out + l * step + i;
-      const auto v0 = hn::LoadU(d, from), v1 = hn::LoadU(d, from + row),
-                 v2 = hn::LoadU(d, from + 2 * row), v3 = hn::LoadU(d, from + 3 * row);
-      const auto low02 = hn::InterleaveLower(d, v0, v2), low13 = hn::InterleaveLower(d, v1, v3),
-                 high02 = hn::InterleaveUpper(d, v0, v2), high13 = hn::InterleaveUpper(d, v1, v3);
-      hn::StoreU(hn::InterleaveLower(d, low02, low13), d, to);
-      hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, to + step);
-      hn::StoreU(hn::InterleaveLower(d, high02, high13), d, to + 2 * step);
-      hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, to + 3 * step);
-    }
-#endif
-  for (int64_t l = 0; l < depth; ++l)
-    for (int64_t i = l < whole_depth ? whole_n : 0; i < n; ++i) out[l * step + i] = in[i * row + l];
-}
 
 /// Lines [line, line + kSize) of an operand and depth steps along the inner dimension from `first`,
 /// as [depth, kSize], zeros beyond the last line. The operand's steps are from line to line and
@@ -87,7 +63,7 @@ HWY_INLINE void Pack(const float* from, int64_t lines, int64_t line_step, int64_
   from += line * line_step + first * inner_step;
   if (n < kSize) std::fill_n(out, depth * kSize, 0.0f);
   if (line_step != 1)
-    Transpose(from, line_step, n, depth, out, kSize);
+    PackColumns(from, line_step, n, depth, 1, out, kSize);
   else if (n == kSize)
     for (int64_t l = 0; l < depth; ++l)
       std::memcpy(out + l * kSize, from + l * inner_step, kSize * sizeof(float));
@@ -100,7 +76,6 @@ HWY_INLINE void Pack(const float* from, int64_t lines, int64_t line_step, int64_
 HWY_INLINE void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t depth,
                      float* c, int64_t c_step, bool add) {
   const D d;
-  constexpr int64_t kLanes = kWide / 2;
   V sums[kHigh][2];
   HWY_UNROLL(kHigh)
   for (int64_t i = 0; i < kHigh; ++i) {
@@ -215,20 +190,6 @@ void multiply_all(std::span<const Product> products) {
       });
 }
 
-/// The product of each group, made by make(group, first row, rows), in `memory`; returns the rows
-/// that have a group. Counts are read as the op reads them: none below 0, none past the rows.
-template <typename Make>
-int64_t products_of_groups(std::span<const int32_t> counts, int64_t rows, Product* memory,
-                           Make make) {
-  int64_t begin = 0;
-  for (size_t group = 0; group < counts.size(); ++group) {
-    const int64_t n = std::min<int64_t>(rows - begin, std::max(0, counts[group]));
-    memory[group] = make(static_cast<int64_t>(group), begin, n);
-    begin += n;
-  }
-  return begin;
-}
-
 }  // namespace
 
 std::optional<Kernel> make_grouped_matmul(const KernelRequest& request) {
@@ -242,20 +203,21 @@ std::optional<Kernel> make_grouped_matmul(const KernelRequest& request) {
                       const float *x = k.in(0).data(), *weight = k.in(1).data();
                       float* y = k.out().data();
                       auto* products = reinterpret_cast<Product*>(k.workspace);
-                      const int64_t used =
-                          products_of_groups(k.in<int32_t>(2), rows, products,
-                                             [&](int64_t group, int64_t begin, int64_t n) {
-                                               return Product{.a = x + begin * inner,
-                                                              .b = weight + group * inner * width,
-                                                              .c = y + begin * width,
-                                                              .m = n,
-                                                              .n = width,
-                                                              .k = inner,
-                                                              .a_row = inner,
-                                                              .a_inner = 1,
-                                                              .b_inner = transposed ? 1 : width,
-                                                              .b_column = transposed ? inner : 1};
-                                             });
+                      int64_t used = 0;  // rows that have a group
+                      const auto add = [&](int64_t group, int64_t begin, int64_t end) {
+                        products[group] = {.a = x + begin * inner,
+                                           .b = weight + group * inner * width,
+                                           .c = y + begin * width,
+                                           .m = end - begin,
+                                           .n = width,
+                                           .k = inner,
+                                           .a_row = inner,
+                                           .a_inner = 1,
+                                           .b_inner = transposed ? 1 : width,
+                                           .b_column = transposed ? inner : 1};
+                        used = end;
+                      };
+                      ops::for_groups(k.in<int32_t>(2), rows, add);
                       multiply_all({products, groups});
                       std::fill(y + used * width, y + rows * width, 0.0f);
                     },
@@ -272,19 +234,19 @@ std::optional<Kernel> make_grouped_matmul_gradient_weight(const KernelRequest& r
                       const float *x = k.in(0).data(), *dy = k.in(1).data();
                       float* dw = k.out().data();
                       auto* products = reinterpret_cast<Product*>(k.workspace);
-                      products_of_groups(k.in<int32_t>(2), rows, products,
-                                         [&](int64_t group, int64_t begin, int64_t n) {
-                                           return Product{.a = x + begin * height,
-                                                          .b = dy + begin * width,
-                                                          .c = dw + group * height * width,
-                                                          .m = height,
-                                                          .n = width,
-                                                          .k = n,
-                                                          .a_row = 1,
-                                                          .a_inner = height,
-                                                          .b_inner = width,
-                                                          .b_column = 1};
-                                         });
+                      const auto add = [&](int64_t group, int64_t begin, int64_t end) {
+                        products[group] = {.a = x + begin * height,
+                                           .b = dy + begin * width,
+                                           .c = dw + group * height * width,
+                                           .m = height,
+                                           .n = width,
+                                           .k = end - begin,
+                                           .a_row = 1,
+                                           .a_inner = height,
+                                           .b_inner = width,
+                                           .b_column = 1};
+                      };
+                      ops::for_groups(k.in<int32_t>(2), rows, add);
                       multiply_all({products, groups});
                     },
                 .workspace_bytes = groups * sizeof(Product)};

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "backend/cpu/kernels.h"
 #include "base/threads.h"

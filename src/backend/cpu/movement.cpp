@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/walks.h"
 #include "base/threads.h"
 
 // Slice, concat, pad and broadcast as runs of bytes: any dtype, the reference's bits.
@@ -195,30 +196,21 @@ void fill_elements(const std::byte* from, std::byte* to, size_t size, int64_t n)
 }  // namespace
 
 std::optional<Kernel> make_broadcast_to(const KernelRequest& request) {
-  const Shape& to = request.out[0].shape;
-  const std::vector<int64_t> strides = broadcast_strides(request.in[0].shape, to);
-  // dimensions that are walked alike are merged: what is innermost repeats one element, or is a run
-  std::vector<std::pair<int64_t, int64_t>> walks;  // size, step
-  for (size_t d = 0; d < to.size(); ++d) {
-    if (to[d] == 1) continue;
-    if (!walks.empty() && walks.back().second == strides[d] * to[d])
-      walks.back() = {walks.back().first * to[d], strides[d]};
-    else
-      walks.emplace_back(to[d], strides[d]);
-  }
-  if (walks.empty()) walks.emplace_back(1, 1);
+  // what is innermost repeats one element, or is a run
+  std::vector<Walk> walks = broadcast_walks(request.in[0].shape, request.out[0].shape);
+  if (walks.empty()) walks.push_back({1, 1});
   const auto [inner, step] = walks.back();
   walks.pop_back();
   int64_t rows = 1;
-  for (const auto& [size, unused] : walks) rows *= size;
+  for (const Walk& walk : walks) rows *= walk.size;
   const size_t size = size_of(request.in[0].dtype), run = z(inner) * size;
   return Kernel{.run = [=, inner = inner, step = step](KernelArgs& k) {
     const std::byte* from = k.in_bytes[0];
     std::byte* out = k.out_bytes[0];
     const auto source = [&](int64_t row) {
       int64_t at = 0;
-      for (size_t d = walks.size(); d-- > 0; row /= walks[d].first)
-        at += row % walks[d].first * walks[d].second;
+      for (size_t d = walks.size(); d-- > 0; row /= walks[d].size)
+        at += row % walks[d].size * walks[d].step;
       return from + z(at) * size;
     };
     for_runs(rows, run, [&](int64_t row, int64_t runs, size_t first, size_t bytes) {

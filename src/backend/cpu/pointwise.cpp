@@ -4,6 +4,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/pointwise_steps.h"
+#include "backend/cpu/walks.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 
@@ -24,10 +25,9 @@ struct Operand {
   Access access = Access::direct;
   DType dtype = DType::f32;
   ConvertFunction widen = nullptr;
-  int64_t period = 1;  // periodic: elements before it repeats
-  std::vector<int64_t> shape,
-      strides;    // strided: the output's dimensions and the steps in the operand
-  int slot = -1;  // where its tile is kept (not for direct)
+  int64_t period = 1;       // periodic: elements before it repeats
+  std::vector<Walk> walks;  // strided
+  int slot = -1;            // where its tile is kept (not for direct)
 };
 
 struct Step {
@@ -74,33 +74,23 @@ Operand describe(const Type& type, const Shape& to) {
     return operand;
   }
   operand.access = Access::strided;
-  // dimensions that are walked alike are merged, so that runs are long
-  const std::vector<int64_t> strides = broadcast_strides(type.shape, to);
-  for (size_t d = 0; d < to.size(); ++d) {
-    if (to[d] == 1) continue;
-    if (!operand.shape.empty() && operand.strides.back() == strides[d] * to[d]) {
-      operand.shape.back() *= to[d];
-      operand.strides.back() = strides[d];
-    } else {
-      operand.shape.push_back(to[d]);
-      operand.strides.push_back(strides[d]);
-    }
-  }
+  operand.walks = broadcast_walks(type.shape, to);
   return operand;
 }
 
 /// Elements [begin, begin + n) of a strided operand, in the output's order.
 void expand(const Operand& operand, const std::byte* bytes, int64_t begin, int64_t n, float* out) {
-  const size_t rank = operand.shape.size(), size = size_of(operand.dtype);
+  const std::vector<Walk>& walks = operand.walks;
+  const size_t rank = walks.size(), size = size_of(operand.dtype);
   static thread_local std::vector<int64_t> index;  // kept, as the sweep's memory is
   index.assign(rank, 0);
   int64_t at = 0;
   for (size_t d = rank; d-- > 0;) {
-    index[d] = begin % operand.shape[d];
-    begin /= operand.shape[d];
-    at += index[d] * operand.strides[d];
+    index[d] = begin % walks[d].size;
+    begin /= walks[d].size;
+    at += index[d] * walks[d].step;
   }
-  const int64_t inner = operand.shape.back(), step = operand.strides.back();
+  const auto [inner, step] = walks.back();
   while (n > 0) {
     const int64_t run = std::min(n, inner - index.back());
     if (step == 1) {
@@ -116,8 +106,8 @@ void expand(const Operand& operand, const std::byte* bytes, int64_t begin, int64
     n -= run;
     at += run * step;
     index.back() += run;
-    for (size_t d = rank - 1; d > 0 && index[d] == operand.shape[d]; --d) {
-      at += operand.strides[d - 1] - operand.strides[d] * operand.shape[d];
+    for (size_t d = rank - 1; d > 0 && index[d] == walks[d].size; --d) {
+      at += walks[d - 1].step - walks[d].step * walks[d].size;
       index[d] = 0;
       ++index[d - 1];
     }

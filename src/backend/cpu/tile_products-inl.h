@@ -127,50 +127,39 @@ HWY_INLINE bool PackRows(const float* from, int64_t step, int64_t n, int64_t wid
 }
 
 #if HWY_TARGET != HWY_SCALAR
+constexpr int64_t kTransposed = 4;
 /// Four by four numbers: to[j * stride + i] = from[i * step + j] * factor
 HWY_INLINE void TransposeBlock(const float* from, int64_t step, float factor, float* to,
                                int64_t stride) {
-  const hn::FixedTag<float, 4> d;
-  const hn::Repartition<double, decltype(d)> pairs;
+  const hn::FixedTag<float, kTransposed> d;
   const auto f = hn::Set(d, factor);
-  const auto a = hn::LoadU(d, from), b = hn::LoadU(d, from + step),
-             c = hn::LoadU(d, from + 2 * step), e = hn::LoadU(d, from + 3 * step);
-  const auto ab_low = hn::BitCast(pairs, hn::InterleaveLower(d, a, b)),
-             ab_high = hn::BitCast(pairs, hn::InterleaveUpper(d, a, b)),
-             ce_low = hn::BitCast(pairs, hn::InterleaveLower(d, c, e)),
-             ce_high = hn::BitCast(pairs, hn::InterleaveUpper(d, c, e));
-  const auto put = [&](auto column, float* at) {
-    hn::StoreU(hn::Mul(hn::BitCast(d, column), f), d, at);
-  };
-  put(hn::InterleaveLower(pairs, ab_low, ce_low), to);
-  put(hn::InterleaveUpper(pairs, ab_low, ce_low), to + stride);
-  put(hn::InterleaveLower(pairs, ab_high, ce_high), to + 2 * stride);
-  put(hn::InterleaveUpper(pairs, ab_high, ce_high), to + 3 * stride);
+  const auto row = [&](int64_t i) { return hn::Mul(hn::LoadU(d, from + i * step), f); };
+  const auto v0 = row(0), v1 = row(1), v2 = row(2), v3 = row(3);
+  const auto low02 = hn::InterleaveLower(d, v0, v2), low13 = hn::InterleaveLower(d, v1, v3),
+             high02 = hn::InterleaveUpper(d, v0, v2), high13 = hn::InterleaveUpper(d, v1, v3);
+  hn::StoreU(hn::InterleaveLower(d, low02, low13), d, to);
+  hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, to + stride);
+  hn::StoreU(hn::InterleaveLower(d, high02, high13), d, to + 2 * stride);
+  hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, to + 3 * stride);
 }
-constexpr int64_t kTransposed = 4;
 #else
+constexpr int64_t kTransposed = 1;
 HWY_INLINE void TransposeBlock(const float* from, int64_t, float factor, float* to, int64_t) {
   *to = *from * factor;
 }
-constexpr int64_t kTransposed = 1;
 #endif
 
 /// rows[i][d] * factor for i < n as columns: to[d * stride + i].
 HWY_INLINE void PackColumns(const float* from, int64_t step, int64_t n, int64_t width, float factor,
                             float* to, int64_t stride) {
-  const int64_t whole = n / kTransposed * kTransposed;
-  for (int64_t i = 0; i < n; ++i) {
-    const float* row = from + i * step;
-    int64_t j = 0;
-    if (i < whole) {
-      if (i % kTransposed == 0)
-        for (; j + kTransposed <= width; j += kTransposed)
-          TransposeBlock(row + j, step, factor, to + j * stride + i, stride);
-      else
-        j = width / kTransposed * kTransposed;  // written with the row that begins the four
-    }
-    for (; j < width; ++j) to[j * stride + i] = row[j] * factor;
-  }
+  const int64_t whole_n = n / kTransposed * kTransposed,
+                whole_width = width / kTransposed * kTransposed;
+  for (int64_t j = 0; j < whole_width; j += kTransposed)
+    for (int64_t i = 0; i < whole_n; i += kTransposed)
+      TransposeBlock(from + i * step + j, step, factor, to + j * stride + i, stride);
+  for (int64_t j = 0; j < width; ++j)
+    for (int64_t i = j < whole_width ? whole_n : 0; i < n; ++i)
+      to[j * stride + i] = from[i * step + j] * factor;
 }
 
 }  // namespace argosy::cpu::HWY_NAMESPACE
