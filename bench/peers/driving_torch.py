@@ -35,6 +35,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+import measuring
 import torch_policies as policies
 
 torch.set_num_threads(args.threads)
@@ -236,7 +237,7 @@ def main():
         preparing_s += time.perf_counter() - began
         loss = trainer.step(clips, (targets - mean) / deviation, policies.learning_rate(recipe, step, steps))
         if step == 0:
-            first_step_s = policies.seconds_since_start(args.started)
+            first_step_s = measuring.seconds_since_start(args.started)
             second = time.perf_counter()
     end = time.perf_counter()
 
@@ -259,7 +260,7 @@ def main():
                  for i, name in enumerate(recipe["data"]["outputs"])},
         loading_s=loading_s, training_s=end - loop, preparing_s=preparing_s,
         start_to_first_step_s=first_step_s, samples_per_s=(steps - 1) * batch / max(1e-9, end - second),
-        peak_rss_mb=policies.peak_rss_mb())))
+        peak_rss_mb=measuring.peak_rss_mb())))
 
 
 main()

@@ -6,7 +6,6 @@
 import argparse
 import json
 import os
-import time
 
 parser = argparse.ArgumentParser(usage=__doc__)
 parser.add_argument("texts", nargs="*")
@@ -17,6 +16,8 @@ os.environ["OMP_NUM_THREADS"] = str(args.threads)
 
 import torch
 import torch.nn.functional as F
+
+from measuring import measure
 
 torch.set_num_threads(args.threads)
 torch.manual_seed(0)
@@ -72,23 +73,12 @@ def cases():
                    lambda s=sizes, w=backward: attention(*s, w))
 
 
-def measure(run):
-    """Seconds of the median run, of wall time and of CPU time."""
-    run()
-    wall, cpu, begin = [], [], time.perf_counter()
-    while len(wall) < 3 or time.perf_counter() - begin < args.seconds:
-        w, c = time.perf_counter(), time.process_time()
-        run()
-        wall.append(time.perf_counter() - w)
-        cpu.append(time.process_time() - c)
-    return sorted(wall)[len(wall) // 2], sorted(cpu)[len(cpu) // 2]
-
-
 for case, make in cases():
     if args.texts and not any(text in case for text in args.texts):
         continue
     function, flops, moved = make()
-    seconds, cpu_s = measure(function)
+    function()
+    _, seconds, cpu_s = measure(function, args.seconds)
     print(json.dumps({"case": case, "program": "torch " + torch.__version__, "threads": args.threads,
                       "ms": round(1e3 * seconds, 3), "cpu_ms": round(1e3 * cpu_s, 3),
                       "gflops": round(flops / seconds / 1e9, 1), "gb_s": round(moved / seconds / 1e9, 1)}), flush=True)

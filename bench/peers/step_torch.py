@@ -6,10 +6,7 @@ peer of `argosy bench train --recipe`, with the same output and the same --serve
                 [--seconds S] [--started UNIX_S] [--serve | --profile]
 """
 import argparse
-import json
 import os
-import sys
-import time
 
 parser = argparse.ArgumentParser(usage=__doc__)
 parser.add_argument("recipe")
@@ -27,6 +24,7 @@ os.environ["OMP_NUM_THREADS"] = str(args.threads)
 import torch
 
 import torch_policies as policies
+from measuring import measure_steps
 
 torch.set_num_threads(args.threads)
 torch.manual_seed(0)
@@ -42,40 +40,7 @@ trainer = policies.Trainer(recipe, model, args.mode == "compile")
 
 
 def step():
-    trainer.step(images, targets, 1e-4)
+    return trainer.step(images, targets, 1e-4)
 
 
-def report(**values):
-    print(json.dumps({**values, "peak_rss_mb": policies.peak_rss_mb()}), flush=True)
-
-
-def block(seconds):
-    wall, cpu, begin = [], [], time.perf_counter()
-    while len(wall) < 3 or time.perf_counter() - begin < seconds:
-        w, c = time.perf_counter(), time.process_time()
-        step()
-        wall.append(time.perf_counter() - w)
-        cpu.append(time.process_time() - c)
-    median = lambda values: sorted(values)[len(values) // 2]
-    report(event="block", steps=len(wall), step_s=median(wall), cpu_s=median(cpu))
-
-
-step()
-report(event="ready", program="torch " + torch.__version__, mode=args.mode, layout=args.layout,
-       threads=args.threads, batch=batch, start_to_first_step_s=policies.seconds_since_start(args.started))
-if args.serve:
-    for line in sys.stdin:
-        words = line.split()
-        if len(words) != 2 or words[0] != "run":
-            break
-        block(float(words[1]))
-elif args.profile:
-    block(0)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profiler:
-        for _ in range(5):
-            step()
-    print(profiler.key_averages(group_by_input_shape=True).table(sort_by="self_cpu_time_total", row_limit=30,
-                                                                 max_shapes_column_width=60))
-elif args.seconds > 0:
-    block(0)
-    block(args.seconds)
+measure_steps(args, step, batch)

@@ -11,12 +11,10 @@ and inputs are written by the rule of src/bench/cases.cpp: element i of tensor N
 is offset + scale * (2 * unit(splitmix64(fnv1a(NAME) + i)) - 1).
 """
 import argparse
-import json
 import math
 import os
 import pathlib
 import sys
-import time
 
 parser = argparse.ArgumentParser(usage=__doc__)
 parser.add_argument("--case")
@@ -37,6 +35,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from measuring import measure_steps
 from named_numbers import drawn
 
 torch.set_num_threads(args.threads)
@@ -414,51 +413,13 @@ def write_goldens(file):
                     + "".join(rows) + "}};\n\n}  // namespace argosy::bench\n")
 
 
-# ---- measuring --------------------------------------------------------------------------------------
-
-def report(**values):
-    from torch_policies import peak_rss_mb
-    print(json.dumps({**values, "peak_rss_mb": peak_rss_mb()}), flush=True)
-
-
-def block(job, seconds):
-    wall, cpu, begin = [], [], time.perf_counter()
-    while len(wall) < 3 or time.perf_counter() - begin < seconds:
-        w, c = time.perf_counter(), time.process_time()
-        job.step()
-        wall.append(time.perf_counter() - w)
-        cpu.append(time.process_time() - c)
-    median = lambda values: sorted(values)[len(values) // 2]
-    report(event="block", steps=len(wall), step_s=median(wall), cpu_s=median(cpu),
-           samples_per_s=job.samples / median(wall))
-
-
 def main():
     if args.goldens:
         return write_goldens(args.goldens)
     if args.case not in CASES:
         sys.exit(f"--case is one of {', '.join(CASES)}")
-    from torch_policies import seconds_since_start
     job = Job(args.case)
-    loss = job.step()
-    report(event="ready", program="torch " + torch.__version__, mode=args.mode, layout=args.layout, dtype=args.dtype,
-           threads=args.threads, samples=job.samples, loss=loss,
-           start_to_first_step_s=seconds_since_start(args.started))
-    job.step()
-    if args.serve:
-        for line in sys.stdin:
-            words = line.split()
-            if len(words) != 2 or words[0] != "run":
-                break
-            block(job, float(words[1]))
-    elif args.profile:
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profiler:
-            for _ in range(3):
-                job.step()
-        print(profiler.key_averages(group_by_input_shape=True).table(
-            sort_by="self_cpu_time_total", row_limit=40, max_shapes_column_width=60))
-    else:
-        block(job, args.seconds)
+    measure_steps(args, job.step, job.samples, dtype=args.dtype)
 
 
 main()

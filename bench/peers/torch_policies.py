@@ -3,7 +3,6 @@ step as a PyTorch user writes it. Shared by driving_torch.py, step_torch.py and 
 tests/goldens/driving_steps.safetensors."""
 import ast
 import math
-import os
 import tomllib
 
 import torch
@@ -204,20 +203,3 @@ class Trainer:
             with torch.no_grad():
                 for parameter, average in zip(self.parameters, self.average):
                     parameter.copy_(average)
-
-
-# ---- what every measurement reports --------------------------------------------------------------
-
-def seconds_since_start(started=None):
-    """Since `started` (a time.time() that the caller took), else since this process began."""
-    import time
-    if started:
-        return time.time() - started
-    ticks = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
-
-def peak_rss_mb():
-    for line in open("/proc/self/status"):
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024

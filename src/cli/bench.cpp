@@ -122,6 +122,7 @@ nlohmann::ordered_json begin(Job& job, double started) {
 int train(const TrainOptions& options) {
   Job job = make_job(options.subject);
   print(begin(job, options.started));
+  if (options.seconds <= 0 && !options.serve) return 0;
   bench::measure(job.session, 0);  // warm
   if (!options.serve) {
     print(block(job, options.seconds));
@@ -151,7 +152,8 @@ std::function<int()> bench(Arguments& arguments) {
       "train", "time a training step; one JSON object a line", [](Arguments& inner) {
         auto options = std::make_shared<TrainOptions>();
         options->subject.declare(inner);
-        inner.option("--seconds", options->seconds, "how long to measure (default: 5)");
+        inner.option("--seconds", options->seconds,
+                     "how long to measure; 0: the first steps alone (default: 5)");
         inner.option("--started", options->started,
                      "Unix time at which the caller started this process, for the time to the "
                      "first step");
