@@ -5,7 +5,7 @@
 
 #include "ir/op.h"
 
-/// The CPU backend: oneDNN for matmul and convolution, Highway kernels (chosen for the CPU at run
+/// The CPU backend: oneDNN for convolution, Highway kernels (chosen for the CPU at run
 /// time) for the rest, and each op's own reference for what neither has.
 namespace argosy::cpu {
 

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/onednn.h"
+#include "backend/cpu/product.h"
 
 namespace argosy::cpu {
 namespace {
@@ -138,6 +139,38 @@ Kernel reading_weight(const Description& description, const memory::desc& from,
           .thread_invariant = false};
 }
 
+/// oneDNN reaches half of the arithmetic's speed where the weight is larger than the pictures, as
+/// in a deep ResNet's last layers; a product with the kernel's patches is faster there.
+bool is_large_weight(const ConvolutionSizes& s) {
+  return s.groups == 1 && s.o * s.kh * s.kw * s.c >= int64_t{1} << 20;
+}
+
+Kernel gradient_of_large_weight(const ConvolutionSizes& s) {
+  const Patches patches = {.down = {.places = s.oh,
+                                    .place_step = s.stride_h,
+                                    .taps = s.kh,
+                                    .tap_step = s.dilation_h,
+                                    .first = -s.top,
+                                    .pixels = s.h},
+                           .across = {.places = s.ow,
+                                      .place_step = s.stride_w,
+                                      .taps = s.kw,
+                                      .tap_step = s.dilation_w,
+                                      .first = -s.left,
+                                      .pixels = s.w},
+                           .channels = s.c};
+  return {.run = [=](KernelArgs& k) {
+    const Product product = {
+        .m = s.o,
+        .n = patches.seen(),
+        .k = s.n * s.oh * s.ow,
+        .a = {.kind = Operand::Kind::across, .data = k.in(1).data(), .step = s.o},
+        .b = {.kind = Operand::Kind::seen, .data = k.in(0).data(), .patches = patches},
+        .c = k.out().data()};
+    multiply_all({&product, 1});
+  }};
+}
+
 }  // namespace
 
 std::optional<Kernel> make_convolution(const KernelRequest& request) {
@@ -172,8 +205,10 @@ std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& reque
 
 std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request) {
   if (request.in[0].dtype != DType::f32) return {};
-  const Layout l(
-      ops::convolution_sizes(request.in[0].shape, request.out[0].shape, request.attributes));
+  const ConvolutionSizes sizes =
+      ops::convolution_sizes(request.in[0].shape, request.out[0].shape, request.attributes);
+  if (is_large_weight(sizes)) return gradient_of_large_weight(sizes);
+  const Layout l(sizes);
   return if_supported([&]() -> std::optional<Kernel> {
     const dnnl::convolution_backward_weights::primitive_desc description(
         onednn_engine(), kAlgorithm, l.x, l.any_weight, l.y, l.stride, l.dilation, l.before,

@@ -27,7 +27,7 @@ constexpr Row kRows[] = {
     {&ops::count_values, make_count_values},
     {&ops::grouped_matmul, make_grouped_matmul},                                  // Highway
     {&ops::grouped_matmul_gradient_weight, make_grouped_matmul_gradient_weight},  // Highway
-    {&ops::matmul, make_matmul},                                                  // oneDNN
+    {&ops::matmul, make_matmul},                                                  // Highway
     {&ops::convolution, make_convolution},                                        // oneDNN
     {&ops::convolution_gradient_input, make_convolution_gradient_input},          // oneDNN
     {&ops::convolution_gradient_weight, make_convolution_gradient_weight},        // oneDNN
