@@ -90,6 +90,26 @@ class Groups {
   std::vector<std::vector<int32_t>> members_;
 };
 
+/// Whether `node` had better not be computed with `members` although it reads them: they stand far
+/// before it, so that its result would have to be kept (a ReLU's mask from the forward sweep to the
+/// backward one), and what it reads is kept until near its own place anyway.
+bool belongs_later(const Graph& graph, const std::vector<std::vector<int32_t>>& readers,
+                   int32_t node, const std::vector<int32_t>& members) {
+  constexpr double kFar = 16;  // nodes; keeping a result for fewer is worth not reading again
+  const auto kept = [&](Value value, int32_t from) {
+    return static_cast<double>(graph.type(value).bytes()) * std::max(0, node - from);
+  };
+  double waiting = 0;
+  for (const Value& input : graph.node(node).inputs) {
+    int32_t last = input.node;  // of the other readers that stand before
+    for (const int32_t reader : readers[static_cast<size_t>(input.node)])
+      if (reader < node) last = std::max(last, reader);
+    if (!graph.node(input.node).inputs.empty()) waiting += kept(input, last);
+  }
+  return kept({node, 0}, members.back()) - waiting >
+         kFar * static_cast<double>(graph.type({node, 0}).bytes());
+}
+
 /// Replaces a group by one node that computes what others read of it.
 Node fuse(const Graph& graph, const std::vector<int32_t>& members,
           const std::vector<bool>& read_outside) {
@@ -133,6 +153,10 @@ bool fuse_pointwise(Graph& graph) {
   std::vector<bool> can(count);
   for (size_t i = 0; i < count; ++i)
     can[i] = fusible(graph, graph.nodes()[i]) && graph.nodes()[i].outputs[0].elements() > 0;
+  std::vector<std::vector<int32_t>> readers(count);
+  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i)
+    for (const Value& input : graph.node(i).inputs)
+      readers[static_cast<size_t>(input.node)].push_back(i);
   for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) {
     if (!can[static_cast<size_t>(i)]) continue;
     const Node& node = graph.node(i);
@@ -142,10 +166,12 @@ bool fuse_pointwise(Graph& graph) {
     };
     for (const Value& input : node.inputs)
       if (alike(input)) {
-        if (groups.of(i) == i)
-          groups.join(i, groups.of(input.node));
-        else
+        if (groups.of(i) == i) {
+          if (!belongs_later(graph, readers, i, groups.members(groups.of(input.node))))
+            groups.join(i, groups.of(input.node));
+        } else {
           groups.merge(groups.of(i), groups.of(input.node));
+        }
       }
   }
 

@@ -20,7 +20,7 @@ std::string ops_page();
 
 // Pointwise, one operand.
 extern const OpDef negate, exp, log, sqrt, rsqrt, reciprocal, square, abs, sign, floor, sin, cos,
-    tanh, sigmoid, erf, relu, gelu, gelu_tanh, silu, softplus, is_finite, logical_not;
+    tanh, sigmoid, erf, relu, gelu, gelu_slope, gelu_tanh, silu, softplus, is_finite, logical_not;
 // Pointwise, two or three operands.
 extern const OpDef add, subtract, multiply, divide, maximum, minimum, power, greater, greater_equal,
     less, equal, logical_and, logical_or, select;

@@ -155,6 +155,12 @@ std::vector<Tensor> extreme_gradient(const GradArgs& g, const OpDef& wins) {
   return {part(0, a, b), part(1, b, a)};
 }
 
+/// The normal density has vanished before x^2 overflows.
+float gelu_slope_at(float x) {
+  const float near = x < -20 ? -20.0f : x > 20 ? 20.0f : x;
+  return 0.5f * (1.0f + std::erf(x / kSqrt2)) +
+         near * std::exp(-0.5f * near * near) * (0.5f * kGeluScale);
+}
 float gelu_inner(float x) { return kGeluScale * (x + kGeluCubic * x * x * x); }
 
 }  // namespace
@@ -262,11 +268,15 @@ const OpDef relu =
                 GRADIENT(const Tensor dy = g.output_grad(0), zero = constant_like(dy, 0);
                          return {where(apply(greater, {g.output(0), zero}), dy, zero)};),
                 {0.1f, 2}));
-const OpDef gelu = unary(
-    "gelu", "y = x/2 * (1 + erf(x / sqrt(2)))", REAL(0.5f * x * (1.0f + std::erf(x / kSqrt2))),
-    GRADIENT(const Tensor x = g.input(0);
-             const Tensor density = apply(exp, {-0.5f * (x * x)}) * (0.5f * kGeluScale);
-             return chain(g, 0.5f * (1.0f + apply(erf, {x / kSqrt2})) + x * density);));
+const OpDef gelu = unary("gelu", "y = x/2 * (1 + erf(x / sqrt(2)))",
+                         REAL(0.5f * x * (1.0f + std::erf(x / kSqrt2))),
+                         GRADIENT(return chain(g, apply(gelu_slope, {g.input(0)}));));
+// one op and not its parts, since a transformer's backward pass is full of it
+const OpDef gelu_slope = unary(
+    "gelu_slope", "y = d gelu / dx = (1 + erf(x / sqrt(2))) / 2 + x e^(-x^2 / 2) / sqrt(2 pi)",
+    REAL(gelu_slope_at(x)),
+    GRADIENT(const Tensor x = g.input(0), squared = x * x; return chain(
+                 g, apply(exp, {-0.5f * squared}) * (0.5f * kGeluScale) * (2.0f - squared));));
 const OpDef gelu_tanh =
     unary("gelu_tanh", "y = x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))",
           REAL(0.5f * x * (1.0f + std::tanh(gelu_inner(x)))),

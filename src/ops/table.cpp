@@ -21,6 +21,7 @@ std::span<const OpDef* const> all_ops() {
       &erf,
       &relu,
       &gelu,
+      &gelu_slope,
       &gelu_tanh,
       &silu,
       &softplus,

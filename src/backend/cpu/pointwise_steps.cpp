@@ -45,6 +45,15 @@ V erf(V x) {
   return hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, 3.8325f)), hn::CopySign(one(), x), y);
 }
 
+V gelu_slope(V x) {
+  const D d;
+  const V near = clamp(x, -20, 20);
+  const V density = exp(hn::Mul(hn::Set(d, -0.5f), hn::Mul(near, near)));
+  const V below =
+      hn::MulAdd(hn::Set(d, 0.5f), erf(hn::Mul(x, hn::Set(d, 0.70710678f))), hn::Set(d, 0.5f));
+  return hn::MulAdd(hn::Mul(near, hn::Set(d, 0.39894228f)), density, below);
+}
+
 // One row per op: its name in the table and its meaning on a vector.
 #define STEP(Name, Expression)    \
   struct Name {                   \
@@ -72,6 +81,7 @@ STEP(Erf, erf(x))
 STEP(Relu, hn::IfThenZeroElse(hn::Le(x, zero()), x))
 STEP(Gelu, hn::Mul(hn::Mul(hn::Set(D(), 0.5f), x),
                    hn::Add(one(), erf(hn::Mul(x, hn::Set(D(), 0.70710678f))))))
+STEP(GeluSlope, gelu_slope(x))
 STEP(GeluTanh,
      hn::Mul(x,
              sigmoid(hn::Mul(hn::Set(D(), 1.5957691216f),
@@ -143,6 +153,7 @@ StepFunction FindStep(const OpDef* op) {
       {&ops::erf, run_step<Erf, 1>},
       {&ops::relu, run_step<Relu, 1>},
       {&ops::gelu, run_step<Gelu, 1>},
+      {&ops::gelu_slope, run_step<GeluSlope, 1>},
       {&ops::gelu_tanh, run_step<GeluTanh, 1>},
       {&ops::silu, run_step<Silu, 1>},
       {&ops::softplus, run_step<Softplus, 1>},
