@@ -118,7 +118,7 @@ TEST_CASE("mixed precision: nothing goes to bf16 and back, and the residual stre
   }
 }
 
-TEST_CASE("mixed precision: any graph stays legal, and its f32 results stay near") {
+TEST_CASE("mixed precision: any graph stays legal, runs, and its outputs keep their dtypes") {
   set_thread_count(1);
   for (uint64_t seed = 0; seed < 150; ++seed) {
     INFO(fmt::format("seed {}", seed));
