@@ -21,12 +21,14 @@ namespace {
 
 /// What is measured: a case, or a recipe's policy on a batch that stays in memory.
 struct Subject {
-  std::string name, recipe;
+  std::string name, recipe, precision;
   std::vector<std::string> overrides;
 
   void declare(Arguments& arguments) {
     arguments.option("--case", name, "one of the cases that `argosy bench list` shows");
     arguments.option("--recipe", recipe, "a training recipe instead, on a synthetic batch");
+    arguments.option("--precision", precision,
+                     "f32, or bf16 where the op table allows (default: f32)");
     arguments.positionals("KEY=VALUE", overrides, "changes to the recipe", false);
   }
 };
@@ -35,6 +37,7 @@ struct Job {
   const bench::Case* which = nullptr;  ///< null: a recipe
   int64_t samples = 0;
   std::string unit = "samples";
+  bool bf16 = false;
   Session session;
 };
 
@@ -54,17 +57,25 @@ Job make_job(const Subject& subject) {
     throw Error({.what = "one case or one recipe is needed",
                  .where = "argosy bench",
                  .fix = "give --case NAME (argosy bench list shows them) or --recipe FILE"});
+  if (!subject.precision.empty() && subject.precision != "f32" && subject.precision != "bf16")
+    throw Error({.what = fmt::format("no precision is named {}", subject.precision),
+                 .where = "argosy bench, --precision",
+                 .fix = "choose f32 or bf16"});
   if (!subject.name.empty()) {
     const bench::Case& which = bench::find_case(subject.name);
     return {.which = &which,
             .samples = which.samples,
             .unit = std::string(which.unit),
-            .session = bench::training_session(which)};
+            .bf16 = subject.precision == "bf16",
+            .session = bench::training_session(which, subject.precision == "bf16")};
   }
   std::vector<std::string> overrides = {"data.path=none"};
   overrides.insert(overrides.end(), subject.overrides.begin(), subject.overrides.end());
+  if (!subject.precision.empty()) overrides.push_back("training.precision=" + subject.precision);
   const run::Recipe recipe = run::load_recipe(subject.recipe, overrides);
-  return {.samples = recipe.training.batch_size, .session = recipe_session(recipe)};
+  return {.samples = recipe.training.batch_size,
+          .bf16 = recipe.training.precision == "bf16",
+          .session = recipe_session(recipe)};
 }
 
 struct TrainOptions {
@@ -98,6 +109,7 @@ nlohmann::ordered_json begin(Job& job, double started) {
       {"threads", thread_count()},
       {"samples", job.samples},
       {"unit", job.unit},
+      {"precision", job.bf16 ? "bf16" : "f32"},
       {"start_to_first_step_s", bench::seconds_since_start(started)},
       {"gflop", job.session.program().flops() / 1e9},
       {"calls", job.session.program().calls.size()},
@@ -107,10 +119,11 @@ nlohmann::ordered_json begin(Job& job, double started) {
   const auto golden = static_cast<int64_t>(bench::golden_losses(*job.which).size());
   for (const float loss : bench::losses(job.session, golden - 1)) losses.push_back(loss);
   const double difference = bench::loss_difference(*job.which, losses);
-  if (!(difference <= bench::kLossTolerance))
+  const double tolerance = bench::loss_tolerance(job.bf16);
+  if (!(difference <= tolerance))
     throw Error(
         {.what = fmt::format("the losses differ from PyTorch's by {:.2g} of them, the limit is {}",
-                             difference, bench::kLossTolerance),
+                             difference, tolerance),
          .where = fmt::format("case {}, first {} steps", job.which->name, golden),
          .fix = "report it: what is measured is not the same computation",
          .kind = ErrorKind::device});

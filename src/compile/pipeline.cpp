@@ -10,11 +10,12 @@ namespace argosy {
 
 std::span<const Pass> passes() {
   // The order is the design: what is known is computed, what is the same is shared, what is unread
-  // is dropped, and what is left of pointwise work is grouped.
+  // is dropped, what is left of pointwise work is grouped, and what then crosses memory may be
+  // made narrower.
   static const Pass all[] = {
       {"fold-constants", fold_constants}, {"simplify", simplify},
       {"share-common", share_common},     {"remove-dead", remove_dead},
-      {"fuse-pointwise", fuse_pointwise},
+      {"fuse-pointwise", fuse_pointwise}, {"mixed-precision", mixed_precision, &PassOptions::bf16},
   };
   return all;
 }
@@ -32,6 +33,7 @@ std::vector<PassTime> run_passes(Graph& graph, const PassOptions& options) {
   std::vector<PassTime> times;
   for (const Pass& pass : passes()) {
     if (std::find(options.off.begin(), options.off.end(), pass.name) != options.off.end()) continue;
+    if (pass.only_with && !(options.*pass.only_with)) continue;
     const auto start = std::chrono::steady_clock::now();
     const bool changed = pass.run(graph);
     times.push_back(

@@ -14,19 +14,22 @@ bool simplify(Graph& graph);
 bool share_common(Graph& graph);
 bool remove_dead(Graph& graph);
 bool fuse_pointwise(Graph& graph);
-
-struct Pass {
-  std::string_view name;
-  bool (*run)(Graph&);
-};
-
-/// All passes, in order.
-std::span<const Pass> passes();
+bool mixed_precision(Graph& graph);
 
 struct PassOptions {
   std::vector<std::string> off;  ///< names of passes left out
   bool verify = false;           ///< check the graph after each pass (always in tests)
+  bool bf16 = false;             ///< compute in bf16 what the op table allows
 };
+
+struct Pass {
+  std::string_view name;
+  bool (*run)(Graph&);
+  bool PassOptions::* only_with = nullptr;  ///< runs where this option is on; null: always
+};
+
+/// All passes, in order.
+std::span<const Pass> passes();
 
 struct PassTime {
   std::string_view name;

@@ -84,6 +84,16 @@ struct Sample {
 /// Shorthand for a sample of f32 inputs.
 Sample sample(std::vector<Shape> shapes, Attributes attributes = {});
 
+/// What becomes of an op's real operands and results when a graph is computed in bf16. All ops
+/// compute in f32 inside; this is about the numbers in memory between them.
+enum class Precision : uint8_t {
+  wide,    ///< reads and gives f32
+  sums,    ///< reads either, gives f32: its operands' errors do not add up in its result
+  mixed,   ///< reads either and gives either: as its operands, or bf16 where nobody needs more
+  moves,   ///< gives what it reads
+  narrow,  ///< reads bf16, adds up in f32, gives bf16, or f32 where it is needed
+};
+
 struct OpDef {
   std::string_view name;
   std::string_view formula;
@@ -110,6 +120,10 @@ struct OpDef {
   std::vector<int> in_place = {};
   /// Any output may take the memory of any operand of the same size.
   bool in_place_any = false;
+  /// With `sums`, `mixed` and `narrow`, the attribute "dtype" is output 0's if the op takes it.
+  Precision precision = Precision::wide;
+  /// Operands that a `narrow` op reads in f32 all the same.
+  std::vector<int> wide_operands = {};
   std::vector<Sample> samples = {};
 };
 

@@ -230,6 +230,7 @@ extern const OpDef attention = {
         },
     .reference = reference,
     .kept_for_gradient = 1,
+    .precision = Precision::narrow,
     .samples = {sample({{2, 5, 2, 4}, {2, 5, 2, 4}, {2, 5, 2, 4}}, options(false)),
                 sample({{1, 7, 4, 3}, {1, 7, 2, 3}, {1, 7, 2, 3}}, options(true)),
                 sample({{1, 3, 2, 5}, {1, 6, 1, 5}, {1, 6, 1, 5}}, options(true)),
@@ -257,6 +258,8 @@ extern const OpDef attention_gradient = {
           return flops(in[1].shape, in[2].shape, attributes, 10);
         },
     .reference = gradient_reference,
+    .precision = Precision::narrow,
+    .wide_operands = {5},
     .samples = {gradient_sample(5, 5, 2, 1, 4), gradient_sample(67, 131, 2, 1, 20),
                 gradient_sample(3, 3, 1, 1, 1), gradient_sample(75, 139, 4, 2, 33, 66),
                 gradient_sample(9, 11, 2, 2, 4, 3), gradient_sample(70, 70, 2, 1, 5, 0, 0.7),

@@ -20,6 +20,10 @@ std::vector<Type> same_as_first(const InferArgs& args) {
   return {args.in[0]};
 }
 
+DType result_dtype(const InferArgs& args, DType natural) {
+  return args.attributes.get_or("dtype", natural);
+}
+
 Tensor cast_to(const Tensor& x, DType dtype) {
   return x.dtype() == dtype ? x : apply(cast, {x}, {{"dtype", dtype}});
 }

@@ -29,7 +29,9 @@ Type convolved(const InferArgs& args, const Type& x, const Type& weight) {
 }
 
 std::vector<Type> infer_forward(const InferArgs& args) {
-  return {convolved(args, args.in[0], args.in[1])};
+  Type y = convolved(args, args.in[0], args.in[1]);
+  y.dtype = result_dtype(args, y.dtype);
+  return {y};
 }
 
 /// The type of the operand whose gradient is asked for.
@@ -41,14 +43,14 @@ std::vector<Type> infer_gradient_input(const InferArgs& args) {  // dy, weight -
   const Type x = from_attribute(args);
   args.require(convolved(args, x, args.in[1]) == args.in[0],
                fmt::format("dy does not fit x {}", x.shape));
-  return {x};
+  return {{result_dtype(args, x.dtype), x.shape}};
 }
 
 std::vector<Type> infer_gradient_weight(const InferArgs& args) {  // x, dy -> dweight
   const Type weight = from_attribute(args);
   args.require(convolved(args, args.in[0], weight) == args.in[1],
                fmt::format("dy does not fit the weight {}", weight.shape));
-  return {weight};
+  return {{result_dtype(args, weight.dtype), weight.shape}};
 }
 
 /// Calls visit(x index, weight index, y index) for every product of the convolution.
@@ -216,6 +218,7 @@ extern const OpDef convolution = {
           return convolution_sizes(in[0].shape, in[1].shape, a).flops();
         },
     .reference = forward_reference,
+    .precision = Precision::narrow,
     .samples =
         samples([](const Case& c) { return sample({c.x, c.weight}, attributes_of(c.options)); }),
 };
@@ -230,6 +233,7 @@ extern const OpDef convolution_gradient_input = {
           return convolution_sizes(out[0].shape, in[1].shape, a).flops();
         },
     .reference = input_reference,
+    .precision = Precision::narrow,
     .samples = samples([](const Case& c) {
       return sample({output_shape(c), c.weight}, with_shape(attributes_of(c.options), c.x));
     }),
@@ -245,6 +249,7 @@ extern const OpDef convolution_gradient_weight = {
           return convolution_sizes(in[0].shape, out[0].shape, a).flops();
         },
     .reference = weight_reference,
+    .precision = Precision::narrow,
     .samples = samples([](const Case& c) {
       return sample({c.x, output_shape(c)}, with_shape(attributes_of(c.options), c.weight));
     }),

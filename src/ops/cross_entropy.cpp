@@ -47,7 +47,7 @@ std::vector<Type> infer_gradient(const InferArgs& args) {
   const std::vector<Type> rows = infer(args);
   args.require(args.in[2] == rows[1] && args.in[3] == rows[0],
                "needs logits [N, V], i32 labels [N], log-sum-exp [N] and dloss [N]");
-  return {args.in[0]};
+  return {{result_dtype(args, args.in[0].dtype), args.in[0].shape}};
 }
 
 void gradient_reference(KernelArgs& k) {
@@ -81,6 +81,7 @@ extern const OpDef cross_entropy = {
     .gradient = gradient,
     .flops = flops,
     .reference = reference,
+    .precision = Precision::sums,
     .samples = {labelled(3, 5), labelled(1, 1), labelled(7, 133)},
 };
 
@@ -91,6 +92,7 @@ extern const OpDef cross_entropy_gradient = {
     .flops = flops,
     .reference = gradient_reference,
     .in_place = {0},
+    .precision = Precision::mixed,
     .samples =
         {{.inputs = {{DType::f32, {3, 5}}, {DType::i32, {3}}, {DType::f32, {3}}, {DType::f32, {3}}},
           .index_limit = 5}},

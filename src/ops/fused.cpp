@@ -74,6 +74,7 @@ extern const OpDef fused_pointwise = {
     .reference = reference,
     .any_dtype = true,
     .in_place_any = true,
+    .precision = Precision::mixed,
 };
 
 }  // namespace argosy::ops

@@ -47,7 +47,7 @@ std::vector<Type> infer_scatter(
   Shape shape = {args.attributes.get<int64_t>("rows")};
   shape.insert(shape.end(), args.in[0].shape.begin() + static_cast<std::ptrdiff_t>(rank),
                args.in[0].shape.end());
-  return {{args.in[0].dtype, shape}};
+  return {{result_dtype(args, args.in[0].dtype), shape}};
 }
 
 std::vector<Tensor> scatter_gradient(const GradArgs& g) {
@@ -80,6 +80,7 @@ extern const OpDef gather = {
     .reference = gather_reference,
     .any_dtype = true,
     .exact = true,
+    .precision = Precision::moves,
     .samples = {indexed({7, 5}, {4}, 7), indexed({3, 2, 3}, {2, 5}, 3), indexed({4}, {6}, 4)},
 };
 
@@ -91,6 +92,7 @@ extern const OpDef scatter_add = {
     .flops = [](Types in, Types,
                 const Attributes&) { return static_cast<double>(in[0].elements()); },
     .reference = scatter_reference,
+    .precision = Precision::sums,
     .samples = {indexed({4, 5}, {4}, 7, {{"rows", int64_t{7}}}),
                 indexed({2, 5, 3}, {2, 5}, 2, {{"rows", int64_t{3}}})},
 };

@@ -24,7 +24,9 @@ std::vector<Type> outputs_of(const InferArgs& args, const Type& x, Types paramet
 }
 
 std::vector<Type> infer(const InferArgs& args) {  // x, scale, shift -> y, mean, inverse deviation
-  return outputs_of(args, args.in[0], args.in.subspan(1));
+  std::vector<Type> outputs = outputs_of(args, args.in[0], args.in.subspan(1));
+  outputs[0].dtype = result_dtype(args, outputs[0].dtype);
+  return outputs;
 }
 
 std::vector<Tensor> gradient(const GradArgs& g) {
@@ -76,9 +78,10 @@ void reference(KernelArgs& k) {
 std::vector<Type> infer_gradient(
     const InferArgs& args) {  // dy, x, scale, mean, inverse -> dx, dscale, dshift
   const std::vector<Type> outputs = outputs_of(args, args.in[1], args.in.subspan(2, 1));
-  args.require(args.in[0] == args.in[1] && args.in[3] == outputs[1] && args.in[4] == outputs[2],
+  args.require(args.in[0].shape == args.in[1].shape && is_floating(args.in[0].dtype) &&
+                   args.in[3] == outputs[1] && args.in[4] == outputs[2],
                "needs dy, x, scale, mean and inverse deviation");
-  return {args.in[1], args.in[2], args.in[2]};
+  return {{result_dtype(args, args.in[1].dtype), args.in[1].shape}, args.in[2], args.in[2]};
 }
 
 // As layer_norm_gradient, with the means over a group: h = (x - mean) inverse, e = dy scale,
@@ -139,6 +142,7 @@ extern const OpDef group_norm = {
     .reference = reference,
     .kept_for_gradient = 2,
     .in_place = {0},
+    .precision = Precision::mixed,
     .samples = {forward_sample({2, 3, 4, 8}, 2), forward_sample({3, 5, 34}, 17),
                 forward_sample({1, 2, 2, 70}, 1), forward_sample({2, 6}, 3),
                 forward_sample({0, 3, 4}, 2)},
@@ -151,6 +155,7 @@ extern const OpDef group_norm_gradient = {
     .flops = flops,
     .reference = gradient_reference,
     .in_place = {0},
+    .precision = Precision::mixed,
     .samples = {gradient_sample({2, 3, 4, 8}, 2), gradient_sample({3, 5, 34}, 17),
                 gradient_sample({1, 2, 2, 70}, 1)},
 };

@@ -23,7 +23,7 @@ std::vector<Type> infer(const InferArgs& args) {
   const bool t = transposed(args.attributes);
   args.require(x[1] == weight[t ? 2 : 1],
                fmt::format("inner sizes differ{}", t ? ", weights transposed" : ""));
-  return {{args.in[0].dtype, {x[0], weight[t ? 1 : 2]}}};
+  return {{result_dtype(args, args.in[0].dtype), {x[0], weight[t ? 1 : 2]}}};
 }
 
 // y = x w  =>  dx = dy w^T, dw = x^T dy of the group's rows
@@ -67,7 +67,7 @@ std::vector<Type> infer_weight(const InferArgs& args) {
   args.require(args.in[0].dtype == args.in[1].dtype && is_floating(args.in[0].dtype) &&
                    args.in[2].dtype == DType::i32,
                "rows need one real dtype, counts are i32");
-  return {{args.in[0].dtype, {counts[0], x[1], dy[1]}}};
+  return {{result_dtype(args, args.in[0].dtype), {counts[0], x[1], dy[1]}}};
 }
 
 // dw = x^T dy  =>  x gets dy (ddw)^T, dy gets x ddw
@@ -148,6 +148,7 @@ extern const OpDef grouped_matmul = {
     .gradient = gradient,
     .flops = flops,
     .reference = reference,
+    .precision = Precision::narrow,
     .samples = samples(),
 };
 
@@ -158,6 +159,7 @@ extern const OpDef grouped_matmul_gradient_weight = {
     .gradient = gradient_weight,
     .flops = flops_weight,
     .reference = reference_weight,
+    .precision = Precision::narrow,
     .samples = samples_weight(),
 };
 

@@ -20,7 +20,9 @@ std::vector<Type> outputs_of(const InferArgs& args, const Type& x, Types paramet
 }
 
 std::vector<Type> infer(const InferArgs& args) {  // x, scale, shift -> y, mean, inverse deviation
-  return outputs_of(args, args.in[0], args.in.subspan(1));
+  std::vector<Type> outputs = outputs_of(args, args.in[0], args.in.subspan(1));
+  outputs[0].dtype = result_dtype(args, outputs[0].dtype);
+  return outputs;
 }
 
 std::vector<Tensor> gradient(const GradArgs& g) {
@@ -50,9 +52,10 @@ void reference(KernelArgs& k) {
 std::vector<Type> infer_gradient(
     const InferArgs& args) {  // dy, x, scale, mean, inverse -> dx, dscale, dshift
   const std::vector<Type> outputs = outputs_of(args, args.in[1], args.in.subspan(2, 1));
-  args.require(args.in[0] == args.in[1] && args.in[3] == outputs[1] && args.in[4] == outputs[2],
+  args.require(args.in[0].shape == args.in[1].shape && is_floating(args.in[0].dtype) &&
+                   args.in[3] == outputs[1] && args.in[4] == outputs[2],
                "needs dy, x, scale, mean and inverse deviation");
-  return {args.in[1], args.in[2], args.in[2]};
+  return {{result_dtype(args, args.in[1].dtype), args.in[1].shape}, args.in[2], args.in[2]};
 }
 
 // With h = (x - mean) inverse and e = dy scale:
@@ -105,6 +108,7 @@ extern const OpDef layer_norm = {
     .flops = flops,
     .reference = reference,
     .kept_for_gradient = 2,
+    .precision = Precision::mixed,
     .samples = {with_epsilon({{4, 8}, {8}, {8}}), with_epsilon({{2, 3, 33}, {33}, {33}}),
                 with_epsilon({{1, 5}, {5}, {5}}), with_epsilon({{0, 4}, {4}, {4}})},
 };
@@ -116,6 +120,7 @@ extern const OpDef layer_norm_gradient = {
     .flops = flops,
     .reference = gradient_reference,
     .in_place = {0},
+    .precision = Precision::mixed,
     .samples = {sample({{4, 8}, {4, 8}, {8}, {4}, {4}}),
                 sample({{2, 3, 33}, {2, 3, 33}, {33}, {2, 3}, {2, 3}})},
 };

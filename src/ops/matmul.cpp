@@ -44,7 +44,7 @@ std::vector<Type> infer(const InferArgs& args) {
   Shape out = a;
   out[a.size() - 2] = s.m;
   out[a.size() - 1] = s.n;
-  return {{args.in[0].dtype, out}};
+  return {{result_dtype(args, args.in[0].dtype), out}};
 }
 
 // c = a b  =>  da = dc b^T, db = a^T dc; with flags the roles swap accordingly.
@@ -121,6 +121,7 @@ extern const OpDef matmul = {
     .gradient = gradient,
     .flops = flops,
     .reference = reference,
+    .precision = Precision::narrow,
     .samples = samples(),
 };
 

@@ -49,6 +49,8 @@ extern const OpDef fused_pointwise;
 
 // Shape rules and gradient parts shared by several ops.
 std::vector<Type> same_as_first(const InferArgs& args);
+/// The dtype of output 0: the attribute "dtype" where a pass has set it, else `natural`.
+DType result_dtype(const InferArgs& args, DType natural);
 /// `t` summed over what broadcasting repeated, so that it has `shape`.
 Tensor sum_to(const Tensor& t, const Shape& shape);
 /// The reference of every pointwise op: its scalar meaning, element by element.

@@ -13,6 +13,11 @@ std::string traits(const OpDef& op) {
   return fmt::format("{}", fmt::join(list, ", "));
 }
 
+std::string_view name_of(Precision precision) {
+  constexpr std::string_view names[] = {"wide", "sums", "mixed", "moves", "narrow"};
+  return names[static_cast<size_t>(precision)];
+}
+
 /// A formula inside a table's cell.
 std::string cell(std::string_view text) {
   std::string result;
@@ -30,15 +35,28 @@ std::string ops_page() {
       "- *exact*: every kernel gives the same bits.\n"
       "- *view*: the operand's memory under another shape, at no cost.\n"
       "- *in place*: an output may take an operand's memory.\n\n"
-      "| op | formula | gradient | traits | first sample |\n"
-      "|---|---|---|---|---|\n";
+      "In bf16 (`precision = \"bf16\"` in a recipe) all arithmetic stays f32 but for the products' "
+      "operands; what changes is the dtype of the numbers in memory between ops. State, inputs and "
+      "outputs keep theirs. A CPU without bf16 products widens their operands and uses f32's: the "
+      "same numbers to rounding, only slower.\n\n"
+      "- *wide*: reads and gives f32.\n"
+      "- *sums*: reads either, gives f32.\n"
+      "- *mixed*: reads and gives either: f32 where an operand of more than one axis is f32, bf16 "
+      "otherwise and where products alone read it. Pointwise ops round where they leave their "
+      "group.\n"
+      "- *moves*: gives what it reads.\n"
+      "- *narrow*: reads bf16, adds up in f32, gives bf16, or f32 where that is needed (the "
+      "gradient of a weight).\n\n"
+      "| op | formula | gradient | traits | in bf16 | first sample |\n"
+      "|---|---|---|---|---|---|\n";
   for (const OpDef* op : all_ops()) {
     std::string sample = op->in_place_any ? "made by the compiler" : "";
     if (!op->samples.empty())
       sample = fmt::format("{} {}", fmt::join(op->samples[0].inputs, ", "),
                            to_text(op->samples[0].attributes));
-    page += fmt::format("| `{}` | {} | {} | {} | {} |\n", op->name, cell(op->formula),
-                        op->gradient ? "yes" : "no", traits(*op), cell(sample));
+    page +=
+        fmt::format("| `{}` | {} | {} | {} | {} | {} |\n", op->name, cell(op->formula),
+                    op->gradient ? "yes" : "no", traits(*op), name_of(op->precision), cell(sample));
   }
   return page;
 }

@@ -78,7 +78,8 @@ OpDef unary(std::string_view name, std::string_view formula, Real real, Gradient
            .gradient = gradient,
            .flops = one_per_element,
            .reference = pointwise_reference,
-           .any_dtype = true};
+           .any_dtype = true,
+           .precision = Precision::mixed};
   op.pointwise = {.arity = 1, .real = real, .integer = integer};
   op.in_place = {0};
   for (const Shape& shape : {Shape{5}, Shape{3, 1}, Shape{2, 0, 3}, Shape{}, Shape{4, 7, 33}}) {
@@ -97,7 +98,8 @@ OpDef binary(std::string_view name, std::string_view formula, Real real, Gradien
            .gradient = gradient,
            .flops = one_per_element,
            .reference = pointwise_reference,
-           .any_dtype = true};
+           .any_dtype = true,
+           .precision = Precision::mixed};
   op.pointwise = {.arity = 2, .real = real, .integer = integer};
   op.commutative = commutative;
   op.in_place = {0};
@@ -354,6 +356,7 @@ const OpDef select = [] {
   op.flops = one_per_element;
   op.reference = pointwise_reference;
   op.any_dtype = true;
+  op.precision = Precision::mixed;
   op.pointwise = {.arity = 3, .real = REAL(x != 0 ? y : z), .integer = WHOLE(x != 0 ? y : z)};
   op.exact = true;
   op.in_place = {1};

@@ -195,6 +195,7 @@ extern const OpDef max_pool = {
     .gradient = max_gradient,
     .flops = flops,
     .reference = all_images<max_pool_images>,
+    .precision = Precision::moves,
     .samples = samples([](const Case& c) { return sample({c.x}, c.attributes); }),
 };
 
@@ -204,6 +205,7 @@ extern const OpDef max_pool_gradient = {
     .infer = infer_max_gradient,
     .flops = flops,
     .reference = all_images<max_pool_gradient_images>,
+    .precision = Precision::moves,
     .samples = samples([](const Case& c) {
       return sample({output_shape(c), c.x, output_shape(c)}, c.attributes);
     }),
@@ -216,6 +218,7 @@ extern const OpDef average_pool = {
     .gradient = average_gradient,
     .flops = flops,
     .reference = all_images<average_pool_images>,
+    .precision = Precision::mixed,
     .samples = samples([](const Case& c) { return sample({c.x}, c.attributes); }),
 };
 
@@ -226,6 +229,7 @@ extern const OpDef average_pool_gradient = {
     .gradient = average_gradient_gradient,
     .flops = flops,
     .reference = all_images<average_pool_gradient_images>,
+    .precision = Precision::mixed,
     .samples = samples([](const Case& c) {
       Attributes attributes = c.attributes;
       attributes.set("shape", c.x);

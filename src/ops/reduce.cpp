@@ -33,7 +33,7 @@ Shape reduced_shape(const InferArgs& args) {
 std::vector<Type> infer_sum(const InferArgs& args) {
   args.require(is_floating(args.in[0].dtype) || is_integer(args.in[0].dtype),
                "the operand needs to be f32, bf16, i32 or i64");
-  return {{args.in[0].dtype, reduced_shape(args)}};
+  return {{result_dtype(args, args.in[0].dtype), reduced_shape(args)}};
 }
 
 std::vector<Type> infer_max(const InferArgs& args) {
@@ -133,6 +133,7 @@ extern const OpDef sum = {
     .gradient = sum_gradient,
     .flops = flops,
     .reference = sum_reference,
+    .precision = Precision::sums,
     .samples = with_empty(samples()),
 };
 
@@ -144,6 +145,7 @@ extern const OpDef max_reduce = {
     .flops = flops,
     .reference = max_reference,
     .exact = true,
+    .precision = Precision::moves,
     .samples = samples(),
 };
 

@@ -30,6 +30,7 @@ extern const OpDef reshape = {
     .any_dtype = true,
     .exact = true,
     .view = true,
+    .precision = Precision::moves,
     .samples = {sample({{2, 6}}, {{"shape", Shape{3, 4}}}), sample({{}}, {{"shape", Shape{1, 1}}}),
                 sample({{0, 3}}, {{"shape", Shape{5, 0}}})},
 };

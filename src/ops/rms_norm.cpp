@@ -14,7 +14,11 @@ std::vector<Type> outputs_of(const InferArgs& args, const Type& x, const Type& w
   return {x, {DType::f32, Shape(x.shape.begin(), x.shape.end() - 1)}};
 }
 
-std::vector<Type> infer(const InferArgs& args) { return outputs_of(args, args.in[0], args.in[1]); }
+std::vector<Type> infer(const InferArgs& args) {
+  std::vector<Type> outputs = outputs_of(args, args.in[0], args.in[1]);
+  outputs[0].dtype = result_dtype(args, outputs[0].dtype);
+  return outputs;
+}
 
 std::vector<Tensor> gradient(const GradArgs& g) {
   return g.input(0).graph().add(rms_norm_gradient,
@@ -37,9 +41,10 @@ void reference(KernelArgs& k) {
 
 std::vector<Type> infer_gradient(const InferArgs& args) {  // dy, x, weight, inverse -> dx, dweight
   const std::vector<Type> outputs = outputs_of(args, args.in[1], args.in[2]);
-  args.require(args.in[0] == args.in[1] && args.in[3] == outputs[1],
+  args.require(args.in[0].shape == args.in[1].shape && is_floating(args.in[0].dtype) &&
+                   args.in[3] == outputs[1],
                "needs dy, x, weight and the inverse root");
-  return {args.in[1], args.in[2]};
+  return {{result_dtype(args, args.in[1].dtype), args.in[1].shape}, args.in[2]};
 }
 
 // With h = x inverse and e = dy weight: dx = inverse (e - h mean(e h)), dweight = sum dy h.
@@ -80,6 +85,7 @@ extern const OpDef rms_norm = {
     .flops = flops,
     .reference = reference,
     .kept_for_gradient = 1,
+    .precision = Precision::mixed,
     .samples = {with_epsilon({{4, 8}, {8}}), with_epsilon({{2, 3, 33}, {33}}),
                 with_epsilon({{1, 5}, {5}}), with_epsilon({{0, 4}, {4}})},
 };
@@ -91,6 +97,7 @@ extern const OpDef rms_norm_gradient = {
     .flops = flops,
     .reference = gradient_reference,
     .in_place = {0},
+    .precision = Precision::mixed,
     .samples = {sample({{4, 8}, {4, 8}, {8}, {4}}), sample({{2, 3, 33}, {2, 3, 33}, {33}, {2, 3}})},
 };
 

@@ -59,6 +59,7 @@ extern const OpDef rotary = {
                 const Attributes&) { return 3.0 * static_cast<double>(in[0].elements()); },
     .reference = reference,
     .in_place = {0},
+    .precision = Precision::mixed,
     .samples = {sample({{2, 5, 3, 8}}, options(10000, false)),
                 sample({{1, 1, 1, 2}}, options(100, false)),
                 sample({{1, 9, 2, 34}}, options(10000, true)),

@@ -31,6 +31,7 @@ extern const OpDef sum_of_squares = {
     .flops = [](Types in, Types,
                 const Attributes&) { return 2.0 * static_cast<double>(in[0].elements()); },
     .reference = reference,
+    .precision = Precision::sums,
     .samples = {sample({{4, 5}}), sample({{2, 33, 17}}), sample({{}}), sample({{1}}),
                 sample({{0, 4}})},
 };

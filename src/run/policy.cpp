@@ -19,6 +19,10 @@ int64_t output_count(const Recipe& recipe) {
   return static_cast<int64_t>(recipe.data.outputs.size());
 }
 
+PassOptions passes_of(const Recipe& recipe) {
+  return {.bf16 = recipe.training.precision == "bf16"};
+}
+
 struct Built {
   Tensor normal;           ///< [B, outputs], in deviations from the mean
   Tensor mean, deviation;  ///< [outputs]
@@ -44,7 +48,7 @@ Session inference_session(const Recipe& recipe, int64_t batch_size) {
   const nn::Scope scope(graph, false);
   const Built built = build(scope, recipe, images, {});
   graph.output("outputs", built.normal * built.deviation + built.mean);
-  return Session(std::move(graph));
+  return Session(std::move(graph), {.passes = passes_of(recipe)});
 }
 
 }  // namespace
@@ -84,7 +88,8 @@ Session training_session(const Recipe& recipe, const OutputScale& scale) {
                          .momentum = static_cast<float>(recipe.optimizer.momentum),
                          .clip_norm = static_cast<float>(recipe.optimizer.clip_norm),
                          .average_decay = static_cast<float>(recipe.average.decay)});
-  return Session(std::move(graph), {.seed = static_cast<uint64_t>(recipe.training.seed)});
+  return Session(std::move(graph), {.passes = passes_of(recipe),
+                                    .seed = static_cast<uint64_t>(recipe.training.seed)});
 }
 
 Policy::Policy(const Recipe& recipe, int64_t batch_size)

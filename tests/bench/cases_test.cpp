@@ -20,7 +20,14 @@ TEST_CASE("bench: the first step of every case has PyTorch's loss" * doctest::te
 TEST_CASE("bench: ten steps of the driving case have PyTorch's losses") {
   const bench::Case& which = bench::find_case("driving");
   Session session = bench::training_session(which);
-  CHECK(bench::loss_difference(which, bench::losses(session, 10)) < bench::kLossTolerance);
+  CHECK(bench::loss_difference(which, bench::losses(session, 10)) < bench::loss_tolerance(false));
+}
+
+TEST_CASE("bench: in bf16 ten steps of the driving case stay near PyTorch's f32 losses") {
+  const bench::Case& which = bench::find_case("driving");
+  Session session = bench::training_session(which, true);
+  CHECK(bench::loss_difference(which, bench::losses(session, 10)) < bench::loss_tolerance(true));
+  CHECK(session.reference_ops() == bench::training_session(which).reference_ops());
 }
 
 TEST_CASE("bench: a loss that is not PyTorch's, or no number, is a difference") {
@@ -28,9 +35,9 @@ TEST_CASE("bench: a loss that is not PyTorch's, or no number, is a difference") 
   std::vector<float> losses(bench::golden_losses(which).begin(), bench::golden_losses(which).end());
   CHECK(bench::loss_difference(which, losses) == 0);
   losses[3] *= 1.01f;
-  CHECK(bench::loss_difference(which, losses) > bench::kLossTolerance);
+  CHECK(bench::loss_difference(which, losses) > bench::loss_tolerance(false));
   losses[3] = NAN;
-  CHECK(bench::loss_difference(which, losses) > bench::kLossTolerance);
+  CHECK(bench::loss_difference(which, losses) > bench::loss_tolerance(false));
 }
 
 TEST_CASE("bench: an unknown case names the nearest") {

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "base/error.h"
@@ -189,4 +191,93 @@ TEST_CASE("cpu: bf16 operands give the f32 result of the same numbers, rounded")
       }
       CHECK(difference(got, wanted, op->exact ? 0 : 0.01) == "");
     }
+}
+
+TEST_CASE("cpu: numbers become bf16 and f32 bit for bit as BFloat16 does it") {
+  Array every({DType::bf16, {1 << 16}});
+  for (uint32_t i = 0; i < 1 << 16; ++i)
+    every.as<BFloat16>()[i] = std::bit_cast<BFloat16>(static_cast<uint16_t>(i));
+  // between two neighbours: below, at and above the middle
+  const std::vector<uint32_t> lower = {0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF};
+  Array between({DType::f32, {static_cast<int64_t>(lower.size()) << 16}});
+  for (uint32_t i = 0; i < 1 << 16; ++i)
+    for (size_t j = 0; j < lower.size(); ++j)
+      between.as()[i * lower.size() + j] = std::bit_cast<float>(i << 16 | lower[j]);
+  const Attributes to_f32 = {{"dtype", DType::f32}}, to_bf16 = {{"dtype", DType::bf16}};
+  const auto bits = [](const Arrays& values) { return values[0].bytes; };
+  on_every_instruction_set([&] {
+    CHECK((bits(run_backend(ops::cast, to_f32, {every})) ==
+           bits(run_reference(ops::cast, to_f32, {every}))));
+    CHECK((bits(run_backend(ops::cast, to_bf16, {between})) ==
+           bits(run_reference(ops::cast, to_bf16, {between}))));
+  });
+}
+
+TEST_CASE("cpu: each operand and the result in f32 or bf16 by itself, on each instruction set") {
+  struct Case {
+    const OpDef* op;
+    Attributes attributes;
+    Arrays in, wanted;
+  };
+  std::vector<Case> cases;
+  for (const OpDef* op : ops::all_ops()) {
+    if (op->precision == Precision::wide || op->precision == Precision::moves) continue;
+    for (const Sample& sample : op->samples)
+      for (uint32_t narrow = 0; narrow < 1u << sample.inputs.size(); ++narrow)
+        for (const DType to : {DType::f32, DType::bf16}) {
+          Case mixed{op, sample.attributes, random_operands(sample, 17), {}};
+          mixed.attributes.set("dtype", to);
+          std::vector<Type> types = sample.inputs;
+          for (size_t i = 0; i < types.size(); ++i)
+            if (narrow >> i & 1 && types[i].dtype == DType::f32) types[i].dtype = DType::bf16;
+          try {
+            if (infer(*op, mixed.attributes, types)[0].dtype != to) continue;
+          } catch (const Error&) {
+            continue;  // not a mixture that the op takes
+          }
+          for (size_t i = 0; i < types.size(); ++i)
+            if (types[i].dtype == DType::bf16) {
+              Array rounded(types[i]);
+              for (size_t j = 0; j < static_cast<size_t>(rounded.type.elements()); ++j)
+                rounded.set(j, mixed.in[i].at(j));
+              mixed.in[i] = rounded;
+            }
+          mixed.wanted = run_reference(*op, mixed.attributes, mixed.in);
+          cases.push_back(std::move(mixed));
+        }
+  }
+  CHECK(cases.size() > 300);
+  on_every_instruction_set([&] {
+    for (const auto& [op, attributes, in, wanted] : cases) {
+      INFO(fmt::format("{} {} {}", op->name, fmt::join(types_of(in), ", "), to_text(attributes)));
+      const Arrays got = run_backend(*op, attributes, in);
+      // a neighbour in bf16 where the result is rounded, else as in f32
+      const bool rounded = got[0].type.dtype == DType::bf16;
+      CHECK(difference(got, wanted, rounded ? 0.01 : 1e-4) == "");
+    }
+  });
+}
+
+TEST_CASE("cpu: without arithmetic in bf16 the results are the same to rounding") {
+  int compared = 0;
+  for (const OpDef* op : ops::all_ops()) {
+    if (op->precision != Precision::narrow) continue;
+    for (const Sample& sample : op->samples) {
+      Sample narrow = sample;
+      for (size_t i = 0; i < narrow.inputs.size(); ++i)
+        if (narrow.inputs[i].dtype == DType::f32 &&
+            std::find(op->wide_operands.begin(), op->wide_operands.end(), static_cast<int>(i)) ==
+                op->wide_operands.end())
+          narrow.inputs[i].dtype = DType::bf16;
+      const Arrays in = random_operands(narrow, 19);
+      const std::vector<Type> types = types_of(in), out = infer(*op, narrow.attributes, types);
+      if (out[0].elements() == 0) continue;
+      INFO(describe(*op, narrow));
+      const cpu::Kernel emulated = cpu::make_widened_kernel({*op, narrow.attributes, types, out});
+      CHECK(difference(run_backend(*op, narrow.attributes, in),
+                       run(emulated, *op, narrow.attributes, in), 0.01) == "");
+      ++compared;
+    }
+  }
+  CHECK(compared > 40);
 }

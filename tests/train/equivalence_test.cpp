@@ -130,6 +130,28 @@ void check_against_pytorch(const std::string& model) {
 
 }  // namespace
 
+TEST_CASE("training: in bf16 ten steps of the policies stay near those in f32") {
+  for (const char* model : {"pilotnet", "overview", "clip_transformer"}) {
+    const Golden golden(model);
+    run::Recipe recipe = recipe_of(model);
+    recipe.training.precision = "bf16";
+    Session session =
+        run::training_session(recipe, {.mean = {0.25f, 0.25f}, .deviation = {0.5f, 0.5f}});
+    set_weights(session, golden);
+    for (int64_t step = 0; step < kSteps; ++step) {
+      feed(session, step % kBatches);
+      session.input("learning_rate").as()[0] = golden("learning_rates")[static_cast<size_t>(step)];
+      session.input("seed").as<int64_t>()[0] = step;
+      session.run();
+      INFO(std::string(model), ", step ", step);
+      // the rate is high and the batch small: what rounding begins, the steps make larger
+      CHECK(session.output("loss").as()[0] ==
+            doctest::Approx(golden("losses")[static_cast<size_t>(step)])
+                .epsilon(step == 0 ? 0.003 : 0.1));
+    }
+  }
+}
+
 TEST_CASE("training: ten steps of pilotnet are the ten that PyTorch takes") {
   check_against_pytorch("pilotnet");
 }

@@ -26,6 +26,9 @@ struct Kernel {
 };
 
 Kernel make_kernel(const KernelRequest& request);
+/// The f32 kernel with bf16 operands widened before it and bf16 results rounded after it: what
+/// make_kernel gives where there is no arithmetic in bf16.
+Kernel make_widened_kernel(const KernelRequest& request);
 /// The op's reference; bf16 operands are widened to f32 around those that know f32 only.
 Kernel make_reference_kernel(const KernelRequest& request);
 

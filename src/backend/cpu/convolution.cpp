@@ -22,19 +22,32 @@ struct Layout {
   memory::desc x, y, graph_weight, any_weight;
   memory::dims stride, dilation, before, after;
   int64_t c_in, c_out, groups;
+  ConvolutionSizes sizes;
 
-  explicit Layout(const ConvolutionSizes& s) : c_in(s.c), c_out(s.o), groups(s.groups) {
-    constexpr auto f32 = memory::data_type::f32;
-    x = {{s.n, s.c, s.h, s.w}, f32, memory::format_tag::nhwc};
-    y = {{s.n, s.o, s.oh, s.ow}, f32, memory::format_tag::nhwc};
+  Layout(const Type& of_x, const Type& of_weight, const Type& of_y, const Attributes& attributes)
+      : Layout(ops::convolution_sizes(of_x.shape, of_weight.shape, attributes),
+               onednn_dtype(of_x.dtype), onednn_dtype(of_weight.dtype), onednn_dtype(of_y.dtype)) {}
+
+  /// The same with all numbers in one dtype, as a forward description wants it.
+  Layout in(DType dtype) const {
+    const auto type = onednn_dtype(dtype);
+    return Layout(sizes, type, type, type);
+  }
+
+ private:
+  Layout(const ConvolutionSizes& s, memory::data_type of_x, memory::data_type of_weight,
+         memory::data_type of_y)
+      : c_in(s.c), c_out(s.o), groups(s.groups), sizes(s) {
+    x = {{s.n, s.c, s.h, s.w}, of_x, memory::format_tag::nhwc};
+    y = {{s.n, s.o, s.oh, s.ow}, of_y, memory::format_tag::nhwc};
     const int64_t c = s.c / s.groups, o = s.o / s.groups;
-    memory::dims sizes = {o, c, s.kh, s.kw}, strides = {s.kh * s.kw * c, 1, s.kw * c, c};
+    memory::dims kernel = {o, c, s.kh, s.kw}, strides = {s.kh * s.kw * c, 1, s.kw * c, c};
     if (s.groups > 1) {
-      sizes.insert(sizes.begin(), s.groups);
+      kernel.insert(kernel.begin(), s.groups);
       strides.insert(strides.begin(), o * s.kh * s.kw * c);
     }
-    graph_weight = {sizes, f32, strides};
-    any_weight = {sizes, f32, memory::format_tag::any};
+    graph_weight = {kernel, of_weight, strides};
+    any_weight = {kernel, of_weight, memory::format_tag::any};
     stride = {s.stride_h, s.stride_w};
     dilation = {s.dilation_h - 1, s.dilation_w - 1};
     before = {s.top, s.left};
@@ -83,11 +96,13 @@ auto choose(Make make, const char* wanted) -> decltype(make()) {
 bool fits_eight_alone(int64_t channels) { return channels % 16 == 8; }
 
 const char* faster_forward(const Layout& l) {
+  if (l.x.get_data_type() != memory::data_type::f32) return nullptr;
   if (!halves_wide_vectors() || l.groups > 1) return nullptr;
   return fits_eight_alone(l.c_in) || fits_eight_alone(l.c_out) ? "jit:avx2" : nullptr;
 }
 
 const char* faster_gradient_input(const Layout& l) {
+  if (l.y.get_data_type() != memory::data_type::f32) return nullptr;
   if (!halves_wide_vectors() || l.groups > 1) return nullptr;
   return fits_eight_alone(l.c_in) ? "jit:avx2" : "jit:avx512_core";
 }
@@ -110,9 +125,11 @@ memory at(const memory::desc& description, const std::byte* bytes) {
 /// A primitive that reads the weight (forward, or gradient of the input): operands are
 /// (image argument, weight) -> image argument.
 template <typename Primitive, typename Description>
-Kernel reading_weight(const Description& description, const memory::desc& from,
-                      const memory::desc& to, const memory::desc& graph_weight, int from_argument,
-                      int to_argument) {
+std::optional<Kernel> reading_weight(const Description& description, DType dtype,
+                                     const memory::desc& from, const memory::desc& to,
+                                     const memory::desc& graph_weight, int from_argument,
+                                     int to_argument) {
+  if (!is_usable(description, dtype)) return {};
   const Primitive primitive(description);
   const memory::desc wanted = description.weights_desc(), scratch = description.scratchpad_desc();
   const bool reorders = wanted != graph_weight;
@@ -121,22 +138,23 @@ Kernel reading_weight(const Description& description, const memory::desc& from,
   if (reorders)
     reorder.emplace(
         dnnl::reorder::primitive_desc(onednn_engine(), graph_weight, onednn_engine(), wanted));
-  return {.run =
-              [=](KernelArgs& k) {
-                memory weight = at(graph_weight, k.in_bytes[1]);
-                if (reorder) {
-                  memory packed = at(wanted, k.workspace);
-                  reorder->execute(onednn_stream(), weight, packed);
-                  weight = packed;
-                }
-                primitive.execute(onednn_stream(),
-                                  {{from_argument, at(from, k.in_bytes[0])},
-                                   {DNNL_ARG_WEIGHTS, weight},
-                                   {to_argument, at(to, k.out_bytes[0])},
-                                   {DNNL_ARG_SCRATCHPAD, at(scratch, k.workspace + weight_bytes)}});
-              },
-          .workspace_bytes = weight_bytes + scratch.get_size(),
-          .thread_invariant = false};
+  return Kernel{.run =
+                    [=](KernelArgs& k) {
+                      memory weight = at(graph_weight, k.in_bytes[1]);
+                      if (reorder) {
+                        memory packed = at(wanted, k.workspace);
+                        reorder->execute(onednn_stream(), weight, packed);
+                        weight = packed;
+                      }
+                      primitive.execute(
+                          onednn_stream(),
+                          {{from_argument, at(from, k.in_bytes[0])},
+                           {DNNL_ARG_WEIGHTS, weight},
+                           {to_argument, at(to, k.out_bytes[0])},
+                           {DNNL_ARG_SCRATCHPAD, at(scratch, k.workspace + weight_bytes)}});
+                    },
+                .workspace_bytes = weight_bytes + scratch.get_size(),
+                .thread_invariant = false};
 }
 
 /// oneDNN reaches half of the arithmetic's speed where the weight is larger than the pictures, as
@@ -174,23 +192,19 @@ Kernel gradient_of_large_weight(const ConvolutionSizes& s) {
 }  // namespace
 
 std::optional<Kernel> make_convolution(const KernelRequest& request) {
-  if (request.in[0].dtype != DType::f32) return {};
-  const Layout l(
-      ops::convolution_sizes(request.in[0].shape, request.in[1].shape, request.attributes));
+  const Layout l(request.in[0], request.in[1], request.out[0], request.attributes);
   return if_supported([&]() -> std::optional<Kernel> {
     return reading_weight<dnnl::convolution_forward>(
-        choose([&] { return forward_description(l); }, faster_forward(l)), l.x, l.y, l.graph_weight,
-        DNNL_ARG_SRC, DNNL_ARG_DST);
+        choose([&] { return forward_description(l); }, faster_forward(l)), request.in[0].dtype, l.x,
+        l.y, l.graph_weight, DNNL_ARG_SRC, DNNL_ARG_DST);
   });
 }
 
 std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& request) {
-  if (request.in[0].dtype != DType::f32) return {};
-  const Layout l(
-      ops::convolution_sizes(request.out[0].shape, request.in[1].shape, request.attributes));
+  const Layout l(request.out[0], request.in[1], request.in[0], request.attributes);
   return if_supported([&]() -> std::optional<Kernel> {
     // next_impl() goes back to the forward description, which must therefore live on
-    const auto forward = forward_description(l);
+    const auto forward = forward_description(l.in(request.in[0].dtype));
     const auto description = choose(
         [&] {
           return dnnl::convolution_backward_data::primitive_desc(
@@ -198,21 +212,21 @@ std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& reque
               l.after, forward, user_scratchpad());
         },
         faster_gradient_input(l));
-    return reading_weight<dnnl::convolution_backward_data>(description, l.y, l.x, l.graph_weight,
-                                                           DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_SRC);
+    return reading_weight<dnnl::convolution_backward_data>(description, request.in[0].dtype, l.y,
+                                                           l.x, l.graph_weight, DNNL_ARG_DIFF_DST,
+                                                           DNNL_ARG_DIFF_SRC);
   });
 }
 
 std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request) {
-  if (request.in[0].dtype != DType::f32) return {};
-  const ConvolutionSizes sizes =
-      ops::convolution_sizes(request.in[0].shape, request.out[0].shape, request.attributes);
-  if (is_large_weight(sizes)) return gradient_of_large_weight(sizes);
-  const Layout l(sizes);
+  const Layout l(request.in[0], request.out[0], request.in[1], request.attributes);
+  if (request.in[0].dtype == DType::f32 && is_large_weight(l.sizes))
+    return gradient_of_large_weight(l.sizes);
   return if_supported([&]() -> std::optional<Kernel> {
     const dnnl::convolution_backward_weights::primitive_desc description(
         onednn_engine(), kAlgorithm, l.x, l.any_weight, l.y, l.stride, l.dilation, l.before,
-        l.after, forward_description(l), user_scratchpad());
+        l.after, forward_description(l.in(request.in[0].dtype)), user_scratchpad());
+    if (!is_usable(description, request.in[0].dtype)) return {};
     const dnnl::convolution_backward_weights primitive(description);
     const memory::desc wanted = description.diff_weights_desc(),
                        scratch = description.scratchpad_desc();

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/row_access.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 #include "ops/pooling.h"
@@ -148,7 +149,7 @@ struct GroupNorm {
     places = static_cast<size_t>(count(x)) / images / channels;
   }
   float elements() const { return static_cast<float>(places * width); }
-  size_t first(size_t image) const { return image * places * channels; }
+  int64_t size() const { return static_cast<int64_t>(places * channels); }  ///< of an image
   /// Sets every channel to its group's mean of `sums`.
   void share(float* sums) const {
     for (size_t g = 0; g < groups; ++g) {
@@ -171,12 +172,14 @@ struct GroupNorm {
 }  // namespace
 
 std::optional<Kernel> make_group_norm(const KernelRequest& request) {
-  if (request.in[0].dtype != DType::f32 || request.in[1].dtype != DType::f32) return {};
+  if (request.in[1].dtype != DType::f32) return {};
   const GroupNorm s(request.in[0].shape, request.attributes);
   const auto epsilon = static_cast<float>(request.attributes.get<double>("epsilon"));
   return Kernel{.run = [=](KernelArgs& k) {
+    const ReadRows images(k, 0, s.size());
+    const WriteRows y(k, 0, s.size());
     s.for_images([&](size_t image, float* memory) {
-      const float* x = k.in(0).data() + s.first(image);
+      const float* x = images[static_cast<int64_t>(image)];
       float *mean = memory, *factor = mean + s.channels, *offset = factor + s.channels;
       HWY_DYNAMIC_DISPATCH(ChannelSums)(x, s.places, s.channels, mean);
       s.share(mean);
@@ -192,20 +195,23 @@ std::optional<Kernel> make_group_norm(const KernelRequest& request) {
         offset[c] = k.in(2)[c] - mean[c] * factor[c];
       }
       HWY_DYNAMIC_DISPATCH(ChannelAffine)(x, s.places, s.channels, factor, offset,
-                                          k.out(0).data() + s.first(image));
+                                          y.place(static_cast<int64_t>(image)));
+      y.store(static_cast<int64_t>(image));
     });
   }};
 }
 
 std::optional<Kernel> make_group_norm_gradient(const KernelRequest& request) {
-  if (request.in[0].dtype != DType::f32 || request.in[2].dtype != DType::f32) return {};
+  if (request.in[2].dtype != DType::f32) return {};
   const GroupNorm s(request.in[1].shape, request.attributes);
   return Kernel{.run =
                     [=](KernelArgs& k) {
                       auto* parts = reinterpret_cast<float*>(k.workspace);  // [images, 2, C]
+                      const ReadRows all_dy(k, 0, s.size()), all_x(k, 1, s.size());
+                      const WriteRows dx(k, 0, s.size());
                       s.for_images([&](size_t image, float* memory) {
-                        const float *dy = k.in(0).data() + s.first(image),
-                                    *x = k.in(1).data() + s.first(image), *scale = k.in(2).data();
+                        const auto row = static_cast<int64_t>(image);
+                        const float *dy = all_dy[row], *x = all_x[row], *scale = k.in(2).data();
                         float *middle = memory, *from_dy = middle + s.channels,
                               *from_x = from_dy + s.channels, *offset = from_x + s.channels;
                         float *sums = parts + image * 2 * s.channels, *products = sums + s.channels;
@@ -230,8 +236,8 @@ std::optional<Kernel> make_group_norm_gradient(const KernelRequest& request) {
                           offset[c] = -inverse * offset[c] - from_x[c] * middle[c];
                         }
                         HWY_DYNAMIC_DISPATCH(ChannelGradient)(dy, x, s.places, s.channels, from_dy,
-                                                              from_x, offset,
-                                                              k.out(0).data() + s.first(image));
+                                                              from_x, offset, dx.place(row));
+                        dx.store(row);
                       });
                       for (size_t c = 0; c < s.channels; ++c) {
                         double dscale = 0, dshift = 0;
@@ -249,13 +255,13 @@ std::optional<Kernel> make_group_norm_gradient(const KernelRequest& request) {
 namespace {
 
 /// Calls visit(x's row, y's row, first of the window) of C channels for every place of every window
-/// of one image.
+/// of one image, counted from its first.
 template <typename Visit>
-void for_windows(const ops::PoolSizes& s, int64_t image, Visit visit) {
+void for_windows(const ops::PoolSizes& s, Visit visit) {
   for (int64_t i = 0; i < s.oh; ++i)
     for (int64_t j = 0; j < s.ow; ++j) {
       bool first = true;
-      s.for_window(image, i, j, [&](int64_t x, int64_t y) {
+      s.for_window(0, i, j, [&](int64_t x, int64_t y) {
         visit(x * s.c, y * s.c, first);
         first = false;
       });
@@ -265,40 +271,46 @@ void for_windows(const ops::PoolSizes& s, int64_t image, Visit visit) {
 }  // namespace
 
 std::optional<Kernel> make_max_pool(const KernelRequest& request) {
-  if (request.in[0].dtype != DType::f32) return {};
   const ops::PoolSizes s = ops::pool_sizes(request.in[0].shape, request.attributes);
   return Kernel{.run = [=](KernelArgs& k) {
-    const float* x = k.in(0).data();
-    float* y = k.out().data();
+    const ReadRows all_x(k, 0, s.h * s.w * s.c);
+    const WriteRows all_y(k, 0, s.oh * s.ow * s.c);
     parallel_for(s.n, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t image = begin; image < end; ++image)
-        for_windows(s, image, [&](int64_t from, int64_t to, bool first) {
+      for (int64_t image = begin; image < end; ++image) {
+        const float* x = all_x[image];
+        float* y = all_y.place(image);
+        for_windows(s, [&](int64_t from, int64_t to, bool first) {
           if (first)
             std::copy_n(x + from, s.c, y + to);
           else
             HWY_DYNAMIC_DISPATCH(KeepLargest)(x + from, static_cast<size_t>(s.c), y + to);
         });
+        all_y.store(image);
+      }
     });
   }};
 }
 
 std::optional<Kernel> make_max_pool_gradient(const KernelRequest& request) {
-  if (request.in[0].dtype != DType::f32) return {};
   const ops::PoolSizes s = ops::pool_sizes(request.in[1].shape, request.attributes);
   return Kernel{.run = [=](KernelArgs& k) {
-    const float *dy = k.in(0).data(), *x = k.in(1).data(), *y = k.in(2).data();
-    float* dx = k.out().data();
-    const int64_t size = s.h * s.w * s.c;
+    const int64_t size = s.h * s.w * s.c, windows = s.oh * s.ow * s.c;
+    const ReadRows all_dy(k, 0, windows), all_x(k, 1, size), all_y(k, 2, windows);
+    const WriteRows all_dx(k, 0, size);
     parallel_for(s.n, 1, [&](int64_t begin, int64_t end) {
       static thread_local std::vector<float> left;
       if (left.size() < static_cast<size_t>(s.c)) left.resize(static_cast<size_t>(s.c));
-      std::fill(dx + begin * size, dx + end * size, 0.0f);
-      for (int64_t image = begin; image < end; ++image)
-        for_windows(s, image, [&](int64_t from, int64_t to, bool first) {
+      for (int64_t image = begin; image < end; ++image) {
+        const float *dy = all_dy[image], *x = all_x[image], *y = all_y[image];
+        float* dx = all_dx.place(image);
+        std::fill_n(dx, size, 0.0f);
+        for_windows(s, [&](int64_t from, int64_t to, bool first) {
           if (first) std::copy_n(dy + to, s.c, left.data());
           HWY_DYNAMIC_DISPATCH(GiveToLargest)(x + from, y + to, static_cast<size_t>(s.c),
                                               left.data(), dx + from);
         });
+        all_dx.store(image);
+      }
     });
   }};
 }

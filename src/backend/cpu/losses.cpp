@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/row_access.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 
@@ -118,8 +119,9 @@ constexpr int64_t kGrain = 16384;  // elements that pay for a thread
 
 size_t z(int64_t n) { return static_cast<size_t>(n); }
 
-bool real_in_f32(const KernelRequest& request) {
-  for (const Type& type : request.in)
+/// Whether what a kernel does not read row by row is f32.
+bool is_wide(Types types) {
+  for (const Type& type : types)
     if (type.dtype == DType::bf16) return false;
   return true;
 }
@@ -135,13 +137,13 @@ void for_rows(int64_t rows, int64_t width, Body body) {
 }  // namespace
 
 std::optional<Kernel> make_cross_entropy(const KernelRequest& request) {
-  if (!real_in_f32(request)) return {};
   const int64_t rows = request.in[0].shape[0], n = request.in[0].shape[1];
   return Kernel{.run = [=](KernelArgs& k) {
+    const ReadRows logits(k, 0, n);
     const auto labels = k.in<int32_t>(1);
     for (const int32_t label : labels) check(label < n, "label {} with {} classes", label, n);
     for_rows(rows, n, [&](int64_t row) {
-      const float* x = k.in(0).data() + row * n;
+      const float* x = logits[row];
       const float all = HWY_DYNAMIC_DISPATCH(LogSumExpRow)(x, z(n));
       const int32_t label = labels[z(row)];
       k.out(0)[z(row)] = label < 0 ? 0.0f : all - x[label];
@@ -151,55 +153,64 @@ std::optional<Kernel> make_cross_entropy(const KernelRequest& request) {
 }
 
 std::optional<Kernel> make_cross_entropy_gradient(const KernelRequest& request) {
-  if (!real_in_f32(request)) return {};
   const int64_t rows = request.in[0].shape[0], n = request.in[0].shape[1];
   return Kernel{.run = [=](KernelArgs& k) {
+    const ReadRows logits(k, 0, n);
+    const WriteRows gradient(k, 0, n);
     for_rows(rows, n, [&](int64_t row) {
       const int32_t label = k.in<int32_t>(1)[z(row)];
-      float* dx = k.out().data() + row * n;
+      float* dx = gradient.place(row);
       if (label < 0) {
         std::fill_n(dx, n, 0.0f);
+        gradient.store(row);
         return;
       }
       const float dloss = k.in(3)[z(row)];
-      HWY_DYNAMIC_DISPATCH(SoftmaxTimesRow)(k.in(0).data() + row * n, k.in(2)[z(row)], dloss, dx,
-                                            z(n));
+      HWY_DYNAMIC_DISPATCH(SoftmaxTimesRow)(logits[row], k.in(2)[z(row)], dloss, dx, z(n));
       if (label < n) dx[label] -= dloss;
+      gradient.store(row);
     });
   }};
 }
 
 std::optional<Kernel> make_rms_norm(const KernelRequest& request) {
-  if (!real_in_f32(request)) return {};
+  if (!is_wide(request.in.subspan(1))) return {};
   const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
   const auto epsilon = static_cast<float>(request.attributes.get<double>("epsilon"));
   return Kernel{.run = [=](KernelArgs& k) {
+    const ReadRows from(k, 0, n);
+    const WriteRows y(k, 0, n);
     for_rows(rows, n, [&](int64_t row) {
-      const float* x = k.in(0).data() + row * n;
+      const float* x = from[row];
       const float mean = HWY_DYNAMIC_DISPATCH(SquaresRow)(x, z(n)) / static_cast<float>(n);
       const float inverse = 1.0f / std::sqrt(mean + epsilon);
       k.out(1)[z(row)] = inverse;
-      HWY_DYNAMIC_DISPATCH(ScaleRow)(x, k.in(1).data(), inverse, k.out(0).data() + row * n, z(n));
+      HWY_DYNAMIC_DISPATCH(ScaleRow)(x, k.in(1).data(), inverse, y.place(row), z(n));
+      y.store(row);
     });
   }};
 }
 
 std::optional<Kernel> make_rms_norm_gradient(const KernelRequest& request) {
-  if (!real_in_f32(request)) return {};
+  if (!is_wide(request.in.subspan(2))) return {};
   const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
   // parts of a fixed number of rows, added in order: the same sums at every thread count
   const int64_t step = std::max<int64_t>(1, 4 * kGrain / n), parts = (rows + step - 1) / step;
   return Kernel{.run =
                     [=](KernelArgs& k) {
                       auto* sums = reinterpret_cast<float*>(k.workspace);  // [parts, n]
+                      const ReadRows dy(k, 0, n), x(k, 1, n);
+                      const WriteRows dx(k, 0, n);
                       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
                         for (int64_t part = begin; part < end; ++part) {
                           std::fill_n(sums + part * n, n, 0.0f);
                           for (int64_t row = part * step; row < std::min(rows, (part + 1) * step);
-                               ++row)
-                            HWY_DYNAMIC_DISPATCH(RmsGradientRow)(
-                                k.in(0).data() + row * n, k.in(1).data() + row * n, k.in(2).data(),
-                                k.in(3)[z(row)], k.out(0).data() + row * n, sums + part * n, z(n));
+                               ++row) {
+                            HWY_DYNAMIC_DISPATCH(RmsGradientRow)(dy[row], x[row], k.in(2).data(),
+                                                                 k.in(3)[z(row)], dx.place(row),
+                                                                 sums + part * n, z(n));
+                            dx.store(row);
+                          }
                         }
                       });
                       float* dweight = k.out(1).data();

@@ -114,6 +114,28 @@ void expand(const Operand& operand, const std::byte* bytes, int64_t begin, int64
   }
 }
 
+/// For each node of the body the one whose tile holds its value: a tile is f32, so that widening
+/// bf16 changes nothing, and rounding what only leaves the group is done when it is stored.
+std::vector<int32_t> find_sources(const Graph& body) {
+  std::vector<bool> read(body.nodes().size(), false);
+  for (const Node& node : body.nodes())
+    for (const Value& v : node.inputs) read[static_cast<size_t>(v.node)] = true;
+  std::vector<int32_t> sources(body.nodes().size());
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const Node& node = body.nodes()[i];
+    sources[i] = static_cast<int32_t>(i);
+    if (node.op != &ops::cast) continue;
+    const DType from = body.type(node.inputs[0]).dtype, to = node.outputs[0].dtype;
+    const int32_t source = sources[static_cast<size_t>(node.inputs[0].node)];
+    // an operand's own memory may have become another result's by the time that it is stored
+    const bool lasts = body.node(source).op != &kInput || body.outputs().size() == 1;
+    if ((from == DType::bf16 && to == DType::f32) ||
+        (from == DType::f32 && to == DType::bf16 && !read[i] && lasts))
+      sources[i] = source;
+  }
+  return sources;
+}
+
 /// The group's body as steps on tiles. Empty if an op has no vectorised form or a dtype is too
 /// wide.
 std::optional<Plan> make_plan(const Graph& body, Types in, Types out) {
@@ -128,11 +150,13 @@ std::optional<Plan> make_plan(const Graph& body, Types in, Types out) {
   }
   const auto operands = static_cast<int>(in.size());
   const auto count_nodes = static_cast<int32_t>(body.nodes().size());
+  const std::vector<int32_t> sources = find_sources(body);
+  const auto source = [&](const Value& v) { return sources[static_cast<size_t>(v.node)]; };
   std::vector<int32_t> last_read(static_cast<size_t>(count_nodes), -1);
   for (int32_t i = 0; i < count_nodes; ++i)
-    for (const Value& v : body.node(i).inputs) last_read[static_cast<size_t>(v.node)] = i;
+    for (const Value& v : body.node(i).inputs) last_read[static_cast<size_t>(source(v))] = i;
   for (const Port& port : body.outputs())
-    last_read[static_cast<size_t>(port.value.node)] = count_nodes;
+    last_read[static_cast<size_t>(source(port.value))] = count_nodes;
 
   std::vector<int> free;
   const auto new_slot = [&] {
@@ -147,7 +171,7 @@ std::optional<Plan> make_plan(const Graph& body, Types in, Types out) {
       operand.slot = plan.slots++;
   for (int32_t i = 0; i < count_nodes; ++i) {
     const Node& node = body.node(i);
-    if (node.op == &kInput) continue;
+    if (node.op == &kInput || sources[static_cast<size_t>(i)] != i) continue;
     if (node.op == &kConstant) {
       double value = 0;
       if (!splat_value(node, value)) return {};
@@ -166,12 +190,14 @@ std::optional<Plan> make_plan(const Graph& body, Types in, Types out) {
       if (!step.run || is_integer(node.outputs[0].dtype) || node.outputs[0].dtype == DType::u8)
         return {};
     }
-    for (size_t a = 0; a < node.inputs.size(); ++a) step.args[a] = tile_of.at(node.inputs[a].node);
+    for (size_t a = 0; a < node.inputs.size(); ++a)
+      step.args[a] = tile_of.at(source(node.inputs[a]));
     for (const Value& v : node.inputs) {  // a tile that nobody reads later may be written over
-      const int tile = tile_of.at(v.node);
-      const bool computed = body.node(v.node).op != &kInput && body.node(v.node).op != &kConstant;
-      if (computed && last_read[static_cast<size_t>(v.node)] == i) {
-        last_read[static_cast<size_t>(v.node)] = count_nodes + 1;  // once, even if read twice here
+      const int32_t from = source(v);
+      const int tile = tile_of.at(from);
+      const bool computed = body.node(from).op != &kInput && body.node(from).op != &kConstant;
+      if (computed && last_read[static_cast<size_t>(from)] == i) {
+        last_read[static_cast<size_t>(from)] = count_nodes + 1;  // once, even if read twice here
         free.push_back(tile - operands);
       }
     }
@@ -181,13 +207,17 @@ std::optional<Plan> make_plan(const Graph& body, Types in, Types out) {
   }
   for (size_t i = 0; i < out.size(); ++i)
     plan.results.push_back(
-        {.tile = tile_of.at(body.outputs()[i].value.node), .narrow = find_narrow(out[i].dtype)});
+        {.tile = tile_of.at(source(body.outputs()[i].value)), .narrow = find_narrow(out[i].dtype)});
   // The last step may write to memory at once: all operands have been read by then, so that it does
   // not matter if the result takes the place of one.
   if (!plan.steps.empty() && plan.steps.back().run && !plan.steps.back().to_bf16)
     for (size_t i = 0; i < out.size(); ++i)
       if (plan.results[i].tile == plan.steps.back().out && out[i].dtype == DType::f32) {
-        plan.results[i].in_memory = true;
+        const auto same = [&](const Result& result) {
+          return result.tile == plan.steps.back().out;
+        };
+        plan.results[i].in_memory =
+            std::count_if(plan.results.begin(), plan.results.end(), same) == 1;
         break;
       }
   for (const Operand& operand : plan.operands)

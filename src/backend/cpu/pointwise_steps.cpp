@@ -1,5 +1,6 @@
 #include "backend/cpu/pointwise_steps.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -191,7 +192,43 @@ void widen_u8(const std::byte* from, float* to, size_t n) {
   for (; i < n; ++i) to[i] = p[i];
 }
 
+void widen_bf16(const std::byte* from, float* to, size_t n) {
+  const D d;
+  const hn::RebindToUnsigned<D> whole;
+  const hn::Rebind<uint16_t, D> half;
+  const auto* p = reinterpret_cast<const uint16_t*>(from);
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(whole, hn::LoadU(half, p + i)))), d,
+               to + i);
+  for (; i < n; ++i) to[i] = std::bit_cast<float>(uint32_t{p[i]} << 16);
+}
+
+/// As BFloat16 rounds: to nearest even, NaN stays NaN. Not by the CPU's own instruction, which
+/// takes the tiniest numbers to 0.
+void narrow_bf16(const float* from, std::byte* to, size_t n) {
+  const D d;
+  const hn::RebindToUnsigned<D> whole;
+  const hn::Rebind<uint16_t, D> half;
+  auto* p = reinterpret_cast<BFloat16*>(to);
+  const size_t lanes = hn::Lanes(d);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const V x = hn::LoadU(d, from + i);
+    const auto bits = hn::BitCast(whole, x), upper = hn::ShiftRight<16>(bits);
+    const auto even = hn::And(upper, hn::Set(whole, 1));
+    const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, even), hn::Set(whole, 0x7FFF)));
+    const auto kept = hn::IfThenElse(hn::RebindMask(whole, hn::IsNaN(x)),
+                                     hn::Or(upper, hn::Set(whole, 0x40)), rounded);
+    hn::StoreU(hn::TruncateTo(half, kept), half, reinterpret_cast<uint16_t*>(p + i));
+  }
+  for (; i < n; ++i) p[i] = BFloat16(from[i]);
+}
+
 ConvertFunction FindWidenU8() { return widen_u8; }
+ConvertFunction FindWidenBf16() { return widen_bf16; }
+NarrowFunction FindNarrowBf16() { return narrow_bf16; }
 
 }  // namespace argosy::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -201,6 +238,8 @@ namespace argosy::cpu {
 
 HWY_EXPORT(FindStep);
 HWY_EXPORT(FindWidenU8);
+HWY_EXPORT(FindWidenBf16);
+HWY_EXPORT(FindNarrowBf16);
 
 StepFunction find_step(const OpDef& op) { return HWY_DYNAMIC_DISPATCH(FindStep)(&op); }
 
@@ -210,10 +249,7 @@ ConvertFunction find_widen(DType from) {
     case DType::boolean:
       return HWY_DYNAMIC_DISPATCH(FindWidenU8)();
     case DType::bf16:
-      return [](const std::byte* x, float* y, size_t n) {
-        const auto* p = reinterpret_cast<const BFloat16*>(x);
-        for (size_t i = 0; i < n; ++i) y[i] = static_cast<float>(p[i]);
-      };
+      return HWY_DYNAMIC_DISPATCH(FindWidenBf16)();
     case DType::f32:
       return [](const std::byte* x, float* y, size_t n) { std::memcpy(y, x, n * sizeof(float)); };
     default:
@@ -228,10 +264,7 @@ NarrowFunction find_narrow(DType to) {
         for (size_t i = 0; i < n; ++i) y[i] = static_cast<std::byte>(x[i] != 0);
       };
     case DType::bf16:
-      return [](const float* x, std::byte* y, size_t n) {
-        auto* p = reinterpret_cast<BFloat16*>(y);
-        for (size_t i = 0; i < n; ++i) p[i] = BFloat16(x[i]);
-      };
+      return HWY_DYNAMIC_DISPATCH(FindNarrowBf16)();
     case DType::f32:
       return [](const float* x, std::byte* y, size_t n) { std::memcpy(y, x, n * sizeof(float)); };
     default:

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/row_access.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 
@@ -206,6 +207,12 @@ bool all_f32(const KernelRequest& request) {
   return true;
 }
 
+/// Whether what a kernel does not read row by row is f32.
+bool is_wide(Types types) {
+  return std::none_of(types.begin(), types.end(),
+                      [](const Type& type) { return type.dtype == DType::bf16; });
+}
+
 size_t z(int64_t n) { return static_cast<size_t>(n); }
 
 /// Cuts [0, n) for the threads at multiples of any vector's length, so that the cut does not decide
@@ -224,15 +231,16 @@ int64_t rows_per_part(int64_t width) {
   return std::max<int64_t>(1, 4 * kPart / std::max<int64_t>(1, width));
 }
 
-/// sums[j] = sum over rows of x[row, j], by parts held in `parts`.
-void sum_columns(const float* x, int64_t rows, int64_t width, float* sums, float* parts) {
+/// sums[j] = sum over rows of x[first + row, j], by parts held in `parts`.
+void sum_columns(const ReadRows& x, int64_t first, int64_t rows, int64_t width, float* sums,
+                 float* parts) {
   const int64_t step = rows_per_part(width), count = (rows + step - 1) / step;
   parallel_for(count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       float* total = parts + part * width;
       std::fill_n(total, width, 0.0f);
       for (int64_t row = part * step; row < std::min(rows, (part + 1) * step); ++row)
-        HWY_DYNAMIC_DISPATCH(AddRow)(x + row * width, total, z(width));
+        HWY_DYNAMIC_DISPATCH(AddRow)(x[first + row], total, z(width));
     }
   });
   std::fill_n(sums, width, 0.0f);
@@ -266,7 +274,7 @@ Kernel sum_rows(int64_t rows, int64_t width, float (*part_sum)(const float*, siz
 }  // namespace
 
 std::optional<Kernel> make_reduction(const KernelRequest& request) {
-  if (!all_f32(request)) return {};
+  if (is_integer(request.in[0].dtype) || request.out[0].dtype != DType::f32) return {};
   const auto axis = z(request.attributes.get<int64_t>("axis")),
              end = axis + z(request.attributes.get<int64_t>("axes"));
   int64_t outer = 1, reduced = 1, inner = 1;
@@ -276,13 +284,14 @@ std::optional<Kernel> make_reduction(const KernelRequest& request) {
     const int64_t parts = (reduced + rows_per_part(inner) - 1) / rows_per_part(inner);
     return Kernel{.run =
                       [=](KernelArgs& k) {
+                        const ReadRows x(k, 0, inner);
                         for (int64_t o = 0; o < outer; ++o)
-                          sum_columns(k.in(0).data() + o * reduced * inner, reduced, inner,
-                                      k.out().data() + o * inner,
+                          sum_columns(x, o * reduced, reduced, inner, k.out().data() + o * inner,
                                       reinterpret_cast<float*>(k.workspace));
                       },
                   .workspace_bytes = z(parts * inner) * sizeof(float)};
   }
+  if (!all_f32(request)) return {};
   return sum_rows(outer, reduced,
                   [](const float* x, size_t n) { return HWY_DYNAMIC_DISPATCH(SumRow)(x, n); });
 }
@@ -295,47 +304,57 @@ std::optional<Kernel> make_sum_of_squares(const KernelRequest& request) {
 }
 
 std::optional<Kernel> make_softmax(const KernelRequest& request) {
-  if (!all_f32(request)) return {};
   const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
   return Kernel{.run = [=](KernelArgs& k) {
+    const ReadRows x(k, 0, n);
+    const WriteRows y(k, 0, n);
     parallel_for(rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row)
-        HWY_DYNAMIC_DISPATCH(SoftmaxRow)(k.in(0).data() + row * n, k.out().data() + row * n, z(n));
+      for (int64_t row = begin; row < end; ++row) {
+        HWY_DYNAMIC_DISPATCH(SoftmaxRow)(x[row], y.place(row), z(n));
+        y.store(row);
+      }
     });
   }};
 }
 
 std::optional<Kernel> make_layer_norm(const KernelRequest& request) {
-  if (!all_f32(request)) return {};
+  if (!is_wide(request.in.subspan(1))) return {};
   const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
   const auto epsilon = static_cast<float>(request.attributes.get<double>("epsilon"));
   return Kernel{.run = [=](KernelArgs& k) {
+    const ReadRows x(k, 0, n);
+    const WriteRows y(k, 0, n);
     parallel_for(rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row)
-        HWY_DYNAMIC_DISPATCH(LayerNormRow)(k.in(0).data() + row * n, k.in(1).data(), k.in(2).data(),
-                                           epsilon, k.out(0).data() + row * n, &k.out(1)[z(row)],
-                                           &k.out(2)[z(row)], z(n));
+      for (int64_t row = begin; row < end; ++row) {
+        HWY_DYNAMIC_DISPATCH(LayerNormRow)(x[row], k.in(1).data(), k.in(2).data(), epsilon,
+                                           y.place(row), &k.out(1)[z(row)], &k.out(2)[z(row)],
+                                           z(n));
+        y.store(row);
+      }
     });
   }};
 }
 
 std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request) {
-  if (!all_f32(request)) return {};
+  if (!is_wide(request.in.subspan(2))) return {};
   const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
   const int64_t step = rows_per_part(n), parts = (rows + step - 1) / step;
   return Kernel{.run =
                     [=](KernelArgs& k) {
                       auto* sums = reinterpret_cast<float*>(k.workspace);  // [parts, 2, n]
+                      const ReadRows dy(k, 0, n), x(k, 1, n);
+                      const WriteRows dx(k, 0, n);
                       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
                         for (int64_t part = begin; part < end; ++part) {
                           float* dscale = sums + part * 2 * n;
                           std::fill_n(dscale, 2 * n, 0.0f);
                           for (int64_t row = part * step; row < std::min(rows, (part + 1) * step);
-                               ++row)
+                               ++row) {
                             HWY_DYNAMIC_DISPATCH(LayerNormGradientRow)(
-                                k.in(0).data() + row * n, k.in(1).data() + row * n, k.in(2).data(),
-                                k.in(3)[z(row)], k.in(4)[z(row)], k.out(0).data() + row * n, dscale,
-                                dscale + n, z(n));
+                                dy[row], x[row], k.in(2).data(), k.in(3)[z(row)], k.in(4)[z(row)],
+                                dx.place(row), dscale, dscale + n, z(n));
+                            dx.store(row);
+                          }
                         }
                       });
                       for (int o = 1; o <= 2; ++o) {

@@ -1,0 +1,156 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "base/threads.h"
+#include "compile/graphs.h"
+#include "engine/session.h"
+#include "nn/layers.h"
+#include "nn/training.h"
+
+using namespace argosy;
+using namespace argosy::test;
+
+namespace {
+
+/// A training step with a convolution, norms, attention, a residual stream, a table and a product
+/// whose result feeds the loss.
+Graph small_model() {
+  Graph graph;
+  const nn::Scope scope(graph, true);
+  const Tensor images = graph.input("images", {DType::u8, {4, 8, 8, 3}}),
+               tokens = graph.input("tokens", {DType::i32, {4, 16}}),
+               target = graph.input("target", {DType::f32, {4, 16, 5}});
+  Tensor x = ops::cast_to(images, DType::f32) / 128.0f - 1.0f;
+  x = nn::relu(nn::group_norm(
+      scope / "norm",
+      nn::convolution(scope / "conv", x, 8, 3, {.stride = {2, 2}, .padding = {1, 1, 1, 1}}), 2));
+  x = ops::reshape_to(x, {4, 16, 8}) + nn::embedding(scope / "table", tokens, 7, 8);
+  x = nn::transformer_block(scope / "block", x, {.heads = 2}, 16, 0);
+  nn::add_training_step(scope, nn::mean_squared_error(nn::linear(scope / "head", x, 5), target),
+                        {});
+  return graph;
+}
+
+Graph narrowed(Graph graph) {
+  run_passes(graph, {.verify = true, .bf16 = true});
+  return graph;
+}
+
+int count_casts(const Graph& graph, Value from) {
+  int casts = 0;
+  for (const Node& node : graph.nodes()) casts += node.op == &ops::cast && node.inputs[0] == from;
+  return casts;
+}
+
+}  // namespace
+
+TEST_CASE("mixed precision: each op reads and gives what its trait says") {
+  const Graph graph = narrowed(small_model());
+  int narrow = 0;
+  for (const Node& node : graph.nodes()) {
+    if (!node.op->infer || node.op->pointwise.arity > 0 || node.op == &ops::cast) continue;
+    INFO(node.op->name, " ", node.label);
+    for (size_t k = 0; k < node.inputs.size(); ++k) {
+      const DType dtype = graph.type(node.inputs[k]).dtype;
+      if (!is_floating(dtype)) continue;
+      const auto& wide = node.op->wide_operands;
+      const bool reads_wide =
+          std::find(wide.begin(), wide.end(), static_cast<int>(k)) != wide.end();
+      if (node.op->precision == Precision::narrow) CHECK((dtype == DType::bf16) != reads_wide);
+      if (node.op->precision == Precision::wide) CHECK(dtype == DType::f32);
+    }
+    for (const Type& type : node.outputs)
+      if (node.op->precision == Precision::wide || node.op->precision == Precision::sums)
+        CHECK(type.dtype != DType::bf16);
+    narrow += node.op->precision == Precision::narrow;
+  }
+  CHECK(narrow > 20);
+}
+
+TEST_CASE("mixed precision: inputs, outputs and state keep their dtypes") {
+  const Graph before = small_model(), after = narrowed(small_model());
+  const auto same = [&](const std::vector<Port>& a, const std::vector<Port>& b) {
+    REQUIRE(a.size() == b.size());
+    for (size_t i = 0; i < a.size(); ++i) CHECK(before.type(a[i].value) == after.type(b[i].value));
+  };
+  same(before.inputs(), after.inputs());
+  same(before.outputs(), after.outputs());
+  REQUIRE(before.variables().size() == after.variables().size());
+  for (const Variable& variable : after.variables())
+    CHECK(after.type(variable.value).dtype == DType::f32);
+}
+
+TEST_CASE("mixed precision: a weight is cast once for all its products") {
+  const Graph graph = narrowed(small_model());
+  for (const Variable& variable : graph.variables()) {
+    INFO(variable.name);
+    const bool product = variable.name.ends_with("/weight") &&
+                         variable.name.find("norm") == std::string::npos &&
+                         !variable.name.starts_with("table");
+    const bool trained = !variable.name.starts_with("optimizer");
+    CHECK(count_casts(graph, variable.value) == (product && trained ? 1 : 0));
+  }
+}
+
+TEST_CASE("mixed precision: products give the gradients of weights in f32 without a cast") {
+  const Graph graph = narrowed(small_model());
+  int updates = 0;
+  for (const Node& node : graph.nodes())
+    if (node.op == &ops::adamw_update) {
+      const Node& gradient = graph.node(node.inputs[1].node);
+      INFO(gradient.op->name, " ", gradient.label);
+      CHECK(gradient.op != &ops::cast);
+      ++updates;
+    }
+  CHECK(updates > 10);
+}
+
+TEST_CASE("mixed precision: nothing goes to bf16 and back, and the residual stream stays f32") {
+  const Graph graph = narrowed(small_model());
+  for (const Node& node : graph.nodes())
+    if (node.op == &ops::cast && node.outputs[0].dtype == DType::f32)
+      CHECK(graph.node(node.inputs[0].node).op != &ops::cast);
+  for (const Node& node : graph.nodes()) {
+    if (node.op != &ops::layer_norm) continue;
+    CHECK(graph.type(node.inputs[0]).dtype == DType::f32);
+    CHECK(node.outputs[0].dtype == DType::bf16);  // products alone read it
+  }
+}
+
+TEST_CASE("mixed precision: any graph stays legal, runs, and its outputs keep their dtypes") {
+  set_thread_count(1);
+  for (uint64_t seed = 0; seed < 150; ++seed) {
+    INFO(fmt::format("seed {}", seed));
+    const Graph graph = RandomGraph(seed, 30).take();
+    Graph narrow = graph;
+    run_passes(narrow, {.verify = true, .bf16 = true});
+    for (size_t i = 0; i < graph.outputs().size(); ++i)
+      CHECK(graph.type(graph.outputs()[i].value) == narrow.type(narrow.outputs()[i].value));
+    Session session(graph, {.passes = {.verify = true, .bf16 = true}});
+    session.run();
+  }
+}
+
+TEST_CASE("mixed precision: a network learns as in f32") {
+  set_thread_count(1);
+  Session wide(small_model()), narrow(small_model(), {.passes = {.verify = true, .bf16 = true}});
+  for (Session* session : {&wide, &narrow}) {
+    Random random(3, 5);
+    for (uint8_t& pixel : session->input("images").as<uint8_t>())
+      pixel = static_cast<uint8_t>(random.bits() >> 24);
+    for (int32_t& token : session->input("tokens").as<int32_t>())
+      token = static_cast<int32_t>(random.below(7));
+    for (float& x : session->input("target").as()) x = random.normal();
+    session->input("learning_rate").as()[0] = 5e-3f;
+  }
+  float first = 0;
+  for (int step = 0; step < 60; ++step) {
+    wide.run(), narrow.run();
+    const float a = wide.output("loss").as()[0], b = narrow.output("loss").as()[0];
+    if (step == 0) first = a;
+    INFO("step ", step);
+    CHECK(b == doctest::Approx(a).epsilon(0.03));
+  }
+  CHECK(narrow.output("loss").as()[0] < 0.6f * first);
+}
