@@ -6,6 +6,7 @@
 #include <optional>
 #include <sstream>
 
+#include "base/byte_size.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
@@ -21,12 +22,15 @@ namespace {
 
 /// What is measured: a case, or a recipe's policy on a batch that stays in memory.
 struct Subject {
-  std::string name, recipe;
+  std::string name, recipe, memory_limit;
   std::vector<std::string> overrides;
 
   void declare(Arguments& arguments) {
     arguments.option("--case", name, "one of the cases that `argosy bench list` shows");
     arguments.option("--recipe", recipe, "a training recipe instead, on a synthetic batch");
+    arguments.option("--memory-limit", memory_limit,
+                     "what the step's program may take, e.g. \"500 MB\": what costs least is "
+                     "computed again instead of kept (for a recipe: memory.limit)");
     arguments.positionals("KEY=VALUE", overrides, "changes to the recipe", false);
   }
 };
@@ -59,9 +63,13 @@ Job make_job(const Subject& subject) {
     return {.which = &which,
             .samples = which.samples,
             .unit = std::string(which.unit),
-            .session = bench::training_session(which)};
+            .session = bench::training_session(
+                which, {.passes = {.memory = {.bytes = read_byte_size(subject.memory_limit,
+                                                                      "--memory-limit")}}})};
   }
   std::vector<std::string> overrides = {"data.path=none"};
+  if (!subject.memory_limit.empty())
+    overrides.push_back("memory.limit=" + subject.memory_limit);
   overrides.insert(overrides.end(), subject.overrides.begin(), subject.overrides.end());
   const run::Recipe recipe = run::load_recipe(subject.recipe, overrides);
   return {.samples = recipe.training.batch_size, .session = recipe_session(recipe)};

@@ -7,14 +7,24 @@
 #include "ir/op.h"
 
 namespace argosy {
+namespace {
+
+/// A pass that needs no options.
+template <bool (*pass)(Graph&)>
+bool plain(Graph& graph, const PassOptions&) {
+  return pass(graph);
+}
+
+}  // namespace
 
 std::span<const Pass> passes() {
   // The order is the design: what is known is computed, what is the same is shared, what is unread
-  // is dropped, and what is left of pointwise work is grouped.
+  // is dropped, and what is left of pointwise work is grouped. What is computed twice comes last:
+  // the passes before would make it one again.
   static const Pass all[] = {
-      {"fold-constants", fold_constants}, {"simplify", simplify},
-      {"share-common", share_common},     {"remove-dead", remove_dead},
-      {"fuse-pointwise", fuse_pointwise},
+      {"fold-constants", plain<fold_constants>}, {"simplify", plain<simplify>},
+      {"share-common", plain<share_common>},     {"remove-dead", plain<remove_dead>},
+      {"fuse-pointwise", plain<fuse_pointwise>}, {"recompute", recompute},
   };
   return all;
 }
@@ -33,7 +43,7 @@ std::vector<PassTime> run_passes(Graph& graph, const PassOptions& options) {
   for (const Pass& pass : passes()) {
     if (std::find(options.off.begin(), options.off.end(), pass.name) != options.off.end()) continue;
     const auto start = std::chrono::steady_clock::now();
-    const bool changed = pass.run(graph);
+    const bool changed = pass.run(graph, options);
     times.push_back(
         {pass.name, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
          changed});

@@ -51,10 +51,7 @@ class Lowering {
     return last;
   }
 
-  Value source(Value value) const {
-    while (graph_.node(value.node).op->view) value = graph_.node(value.node).inputs[0];
-    return value;
-  }
+  Value source(Value value) const { return argosy::source(graph_, value); }
 
   int32_t new_buffer(const Type& type, Region region, size_t offset = 0) {
     program_.buffers.push_back({type, region, offset});
@@ -102,7 +99,7 @@ class Lowering {
       assign({i, 0}, buffer, owner);
       return;
     }
-    Call call{.op = node.op, .attributes = node.attributes, .label = node.label};
+    Call call{.op = node.op, .attributes = node.attributes, .label = node.label, .recomputed = node.recomputed};
     std::vector<Type> in;
     for (const Value& input : node.inputs) {
       call.inputs.push_back(buffer_of(input));
@@ -134,13 +131,7 @@ class Lowering {
   int32_t memory_to_reuse(int32_t i, int32_t o, const std::vector<int32_t>& taken) const {
     const Node& node = graph_.node(i);
     for (size_t k = 0; k < node.inputs.size(); ++k) {
-      const bool allowed = node.op->in_place_any ||
-                           (static_cast<size_t>(o) < node.op->in_place.size() &&
-                            node.op->in_place[static_cast<size_t>(o)] == static_cast<int>(k));
-      if (!allowed ||
-          graph_.type(node.inputs[k]).bytes() != node.outputs[static_cast<size_t>(o)].bytes() ||
-          graph_.type(node.inputs[k]).elements() != node.outputs[static_cast<size_t>(o)].elements())
-        continue;
+      if (!may_share(graph_, node, static_cast<size_t>(o), k)) continue;
       const int32_t buffer = buffer_of(node.inputs[k]);
       const int32_t owner = owner_[static_cast<size_t>(buffer)];
       const Region region = program_.buffers[static_cast<size_t>(buffer)].region;
@@ -229,6 +220,20 @@ struct Block {
 };
 
 }  // namespace
+
+size_t arena_bytes(const Type& type) { return aligned(type.bytes()); }
+
+Value source(const Graph& graph, Value value) {
+  while (graph.node(value.node).op->view) value = graph.node(value.node).inputs[0];
+  return value;
+}
+
+bool may_share(const Graph& graph, const Node& node, size_t o, size_t k) {
+  const OpDef& op = *node.op;
+  const bool allowed = op.in_place_any || (o < op.in_place.size() && op.in_place[o] == static_cast<int>(k));
+  const Type &in = graph.type(node.inputs[k]), &out = node.outputs[o];
+  return allowed && in.bytes() == out.bytes() && in.elements() == out.elements();
+}
 
 Program lower(const Graph& graph) { return Lowering(graph).run(); }
 

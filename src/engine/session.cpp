@@ -95,7 +95,11 @@ struct Session::State {
 
 Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_unique<State>()) {
   State& s = *state_;
-  s.pass_times = run_passes(graph, options.passes);
+  PassOptions passes = options.passes;
+  passes.memory.workspace = [](const Node& node, Types in) {
+    return cpu::make_kernel({*node.op, node.attributes, in, node.outputs}).workspace_bytes;
+  };
+  s.pass_times = run_passes(graph, passes);
   s.program = lower(graph);
   for (Call& call : s.program.calls) {
     ReadyCall ready;
