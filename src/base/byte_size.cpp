@@ -16,8 +16,8 @@ struct Unit {
   double bytes;
 };
 
-constexpr Unit kUnits[] = {{"B", 1},       {"kB", 1e3},      {"MB", 1e6},
-                           {"GB", 1e9},    {"TB", 1e12},     {"KiB", 0x1p10},
+constexpr Unit kUnits[] = {{"B", 1},        {"kB", 1e3},     {"MB", 1e6},
+                           {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10},
                            {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
 constexpr double kLargest = 0x1p63;
 
@@ -33,9 +33,10 @@ size_t read_byte_size(std::string_view text, const std::string& where) {
                                   [&](const Unit& known) { return known.name == name; });
   if (error != std::errc() || unit == std::end(kUnits) || !(number * unit->bytes >= 1) ||
       number * unit->bytes >= kLargest)
-    throw Error({.what = fmt::format("\"{}\" is no size of memory", text.substr(0, 50)),
-                 .where = where,
-                 .fix = "write a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, e.g. \"2 GB\""});
+    throw Error(
+        {.what = fmt::format("\"{}\" is no size of memory", text.substr(0, 50)),
+         .where = where,
+         .fix = "write a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, e.g. \"2 GB\""});
   return static_cast<size_t>(number * unit->bytes);
 }
 

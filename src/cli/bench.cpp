@@ -68,8 +68,7 @@ Job make_job(const Subject& subject) {
                                                                       "--memory-limit")}}})};
   }
   std::vector<std::string> overrides = {"data.path=none"};
-  if (!subject.memory_limit.empty())
-    overrides.push_back("memory.limit=" + subject.memory_limit);
+  if (!subject.memory_limit.empty()) overrides.push_back("memory.limit=" + subject.memory_limit);
   overrides.insert(overrides.end(), subject.overrides.begin(), subject.overrides.end());
   const run::Recipe recipe = run::load_recipe(subject.recipe, overrides);
   return {.samples = recipe.training.batch_size, .session = recipe_session(recipe)};

@@ -49,7 +49,7 @@ Liveness::Liveness(const Graph& graph, const WorkspaceOf& workspace)
     double moved = 0;
     for (const Type& type : in) moved += static_cast<double>(type.bytes());
     for (size_t o = 0; o < node.outputs.size(); ++o) {
-      facts.bytes.push_back(arena_bytes(node.outputs[o]));
+      facts.bytes.push_back(aligned_bytes(node.outputs[o].bytes()));
       moved += static_cast<double>(node.outputs[o].bytes());
       facts.shares.emplace_back();
       facts.overwrites.push_back(-1);
@@ -67,6 +67,14 @@ Liveness::Liveness(const Graph& graph, const WorkspaceOf& workspace)
     facts.cost = kOperationsPerByte * moved;
     if (node.op->flops) facts.cost += node.op->flops(in, node.outputs, node.attributes);
   }
+}
+
+bool Liveness::overwrites_operand(int32_t writer, int32_t reader) const {
+  const std::vector<int32_t>& written = facts(writer).overwrites;
+  return std::any_of(
+      facts(reader).variables.begin(), facts(reader).variables.end(), [&](const Value& variable) {
+        return std::find(written.begin(), written.end(), variable.node) != written.end();
+      });
 }
 
 Liveness::Lives Liveness::of(const Order& order) const {

@@ -22,10 +22,10 @@ class Liveness {
  public:
   /// By step of an order.
   struct Lives {
-    std::vector<size_t> bytes;                   ///< alive during the step
-    std::vector<std::vector<int32_t>> readers;   ///< steps that read its results, ascending
-    std::vector<std::vector<int32_t>> last;      ///< by output: the last of them, or itself
-    size_t peak() const;                         ///< the step that keeps most
+    std::vector<size_t> bytes;                  ///< alive during the step
+    std::vector<std::vector<int32_t>> readers;  ///< steps that read its results, ascending
+    std::vector<std::vector<int32_t>> last;     ///< by output: the last of them, or itself
+    size_t peak() const;                        ///< the step that keeps most
   };
 
   Liveness(const Graph& graph, const WorkspaceOf& workspace);
@@ -39,6 +39,8 @@ class Liveness {
   std::span<const Value> reads(int32_t node) const { return facts(node).reads; }
   size_t bytes(Value value) const { return facts(value.node).bytes[index(value.output)]; }
   size_t outputs(int32_t node) const { return facts(node).bytes.size(); }
+  /// Whether a node may write over a variable that another reads.
+  bool overwrites_operand(int32_t writer, int32_t reader) const;
   /// What it takes to compute a node, in operations.
   double cost(int32_t node) const { return facts(node).cost; }
 
@@ -48,9 +50,9 @@ class Liveness {
  private:
   struct Facts {
     std::vector<Value> reads, variables;
-    std::vector<size_t> bytes;                ///< by output
-    std::vector<std::vector<Value>> shares;   ///< by output: operands whose memory it may take
-    std::vector<int32_t> overwrites;          ///< by output: the variable it may overwrite, or -1
+    std::vector<size_t> bytes;               ///< by output
+    std::vector<std::vector<Value>> shares;  ///< by output: operands whose memory it may take
+    std::vector<int32_t> overwrites;         ///< by output: the variable it may overwrite, or -1
     size_t workspace = 0;
     double cost = 0;
   };

@@ -19,12 +19,16 @@ bool plain(Graph& graph, const PassOptions&) {
 
 std::span<const Pass> passes() {
   // The order is the design: what is known is computed, what is the same is shared, what is unread
-  // is dropped, and what is left of pointwise work is grouped. What is computed twice comes last:
-  // the passes before would make it one again.
+  // is dropped, and what is left of pointwise work is grouped. Then come the order of nodes
+  // and what is computed twice: the passes before would undo both.
   static const Pass all[] = {
-      {"fold-constants", plain<fold_constants>}, {"simplify", plain<simplify>},
-      {"share-common", plain<share_common>},     {"remove-dead", plain<remove_dead>},
-      {"fuse-pointwise", plain<fuse_pointwise>}, {"recompute", recompute},
+      {"fold-constants", plain<fold_constants>},
+      {"simplify", plain<simplify>},
+      {"share-common", plain<share_common>},
+      {"remove-dead", plain<remove_dead>},
+      {"fuse-pointwise", plain<fuse_pointwise>},
+      {"run-late", plain<run_late>},
+      {"recompute", recompute},
   };
   return all;
 }

@@ -17,6 +17,7 @@ bool simplify(Graph& graph);
 bool share_common(Graph& graph);
 bool remove_dead(Graph& graph);
 bool fuse_pointwise(Graph& graph);
+bool run_late(Graph& graph);
 bool recompute(Graph& graph, const PassOptions& options);
 
 /// What the program may take.

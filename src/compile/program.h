@@ -50,17 +50,17 @@ struct Program {
   std::vector<StateBuffer> state;
   std::vector<std::byte> constants;  ///< the constant region's bytes
   size_t input_bytes = 0, state_bytes = 0, arena_bytes = 0;
-  size_t largest_live_bytes = 0;  ///< the bound that arena_bytes is compared with
+  size_t largest_live_bytes = 0;      ///< the bound that arena_bytes is compared with
+  int32_t largest_live_call = 0;      ///< the call during which so much is alive
+  std::vector<int32_t> largest_live;  ///< one buffer for each piece of the arena in use then
 
-  size_t total_bytes() const {
-    return input_bytes + state_bytes + constants.size() + arena_bytes;
-  }
+  size_t total_bytes() const { return input_bytes + state_bytes + constants.size() + arena_bytes; }
   double flops() const;
   std::vector<Type> types(const std::vector<int32_t>& list) const;
 };
 
-/// What a tensor takes of the arena.
-size_t arena_bytes(const Type& type);
+/// What `bytes` take in a region, where every piece begins on a cache line.
+size_t aligned_bytes(size_t bytes);
 /// The value whose memory `value` shows: itself, but for views.
 Value source(const Graph& graph, Value value);
 /// Whether output `o` of a node may take the memory of operand `k` when nobody reads that later.

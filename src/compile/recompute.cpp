@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <optional>
 
 #include "compile/liveness.h"
@@ -12,6 +13,8 @@ namespace {
 constexpr size_t kSmallOperand = 16;
 // A search that comes to compute the step so often does not end well.
 constexpr double kMostWork = 4;
+constexpr double kAnyPrice = std::numeric_limits<double>::max();
+constexpr int kAttempts = 8;
 
 /// Nodes to compute again before a step, so that what they give need not be kept until then.
 struct Repeat {
@@ -27,6 +30,7 @@ class Search {
   Search(const Liveness& liveness, size_t budget)
       : liveness_(liveness), budget_(budget), order_(liveness.order()), best_(order_) {}
 
+  /// The order found; where the budget cannot be met, the one with the lowest peak seen.
   Order run() {
     double work = 0;
     for (const int32_t node : order_) work += liveness_.cost(node);
@@ -44,8 +48,10 @@ class Search {
       add(*repeat);
     }
     drop_needless();
+    met_ = true;
     return order_;
   }
+  bool met() const { return met_; }
 
  private:
   void look() {
@@ -68,18 +74,17 @@ class Search {
   std::optional<Repeat> cheapest(size_t peak) const {
     std::optional<Repeat> best;
     for (size_t step = 0; step < peak; ++step) {
-      std::optional<Repeat> found = repeat_of(step, peak);
-      if (found && (!best || found->price < best->price)) best = std::move(found);
+      if (auto found = repeat_of(step, peak, best ? best->price : kAnyPrice))
+        best = std::move(found);
     }
     return best;
   }
 
   /// What it takes so that the results of `step` need not live through `peak`, where they are not
-  /// read.
-  std::optional<Repeat> repeat_of(size_t step, size_t peak) const {
+  /// read; nothing if there is no way below `price`.
+  std::optional<Repeat> repeat_of(size_t step, size_t peak, double price) const {
     const std::vector<int32_t>& readers = lives_.readers[step];
-    const auto late =
-        std::lower_bound(readers.begin(), readers.end(), static_cast<int32_t>(peak));
+    const auto late = std::lower_bound(readers.begin(), readers.end(), static_cast<int32_t>(peak));
     if (late == readers.end() || *late == static_cast<int32_t>(peak) ||
         *late == static_cast<int32_t>(order_.size()))
       return {};
@@ -90,20 +95,29 @@ class Search {
     for (size_t o = 0; o < liveness_.outputs(node); ++o)
       if (lives_.last[step][o] > static_cast<int32_t>(peak))
         saved += liveness_.bytes({node, static_cast<int32_t>(o)});
+    // what is over the budget counts at each step that it is taken from
+    const auto gain = [&] {
+      double sum = 0;
+      for (size_t i = from + 1; i < before; ++i)
+        if (lives_.bytes[i] > budget_)
+          sum += static_cast<double>(std::min(saved, lives_.bytes[i] - budget_));
+      return sum;
+    };
     Repeat repeat{.before = before};
-    double cost = 0;
-    if (saved == 0 || !collect(node, peak, repeat, saved, cost)) return {};
-    double gain = 0;
-    for (size_t i = from + 1; i < before; ++i)
-      if (lives_.bytes[i] > budget_)
-        gain += static_cast<double>(std::min(saved, lives_.bytes[i] - budget_));
-    repeat.price = cost / gain;
+    double left = price * gain();
+    if (!collect(node, peak, repeat, saved, left)) return {};
+    repeat.price = 0;
+    for (const int32_t again : repeat.nodes) repeat.price += liveness_.cost(again);
+    repeat.price /= gain();
+    if (repeat.price >= price) return {};
     return repeat;
   }
 
   /// Adds `node` to the repeat, after those of its operands that are neither alive then nor worth
-  /// keeping until then. False if nothing is saved.
-  bool collect(int32_t node, size_t peak, Repeat& repeat, size_t& saved, double& cost) const {
+  /// keeping until then. False if nothing is saved or it costs more than `left`.
+  bool collect(int32_t node, size_t peak, Repeat& repeat, size_t& saved, double& left) const {
+    left -= liveness_.cost(node);
+    if (left < 0) return false;
     for (const Value& value : liveness_.reads(node)) {
       if (std::find(repeat.nodes.begin(), repeat.nodes.end(), value.node) != repeat.nodes.end())
         continue;
@@ -114,13 +128,12 @@ class Search {
       const size_t bytes = liveness_.bytes(value);
       if (fits(last + 1, repeat.before, bytes)) continue;
       if (bytes * kSmallOperand <= saved) {
-        if (last < peak) saved -= bytes;
+        if (last < peak) saved -= std::min(saved, bytes);
         continue;
       }
-      if (!collect(value.node, peak, repeat, saved, cost)) return false;
+      if (!collect(value.node, peak, repeat, saved, left)) return false;
     }
     repeat.nodes.push_back(node);
-    cost += liveness_.cost(node);
     return saved > 0;
   }
 
@@ -134,13 +147,14 @@ class Search {
       if (later == at.end()) continue;
       size_t bytes = 0;
       for (size_t o = 0; o < liveness_.outputs(node); ++o)
-        if (!lives_.readers[*later].empty()) bytes += liveness_.bytes({node, static_cast<int32_t>(o)});
+        if (!lives_.readers[*later].empty())
+          bytes += liveness_.bytes({node, static_cast<int32_t>(o)});
       if (fits(repeat.before, *later, bytes)) gone.push_back(*later);
     }
     std::sort(gone.rbegin(), gone.rend());
     for (const size_t step : gone) order_.erase(order_.begin() + static_cast<std::ptrdiff_t>(step));
-    order_.insert(order_.begin() + static_cast<std::ptrdiff_t>(repeat.before),
-                  repeat.nodes.begin(), repeat.nodes.end());
+    order_.insert(order_.begin() + static_cast<std::ptrdiff_t>(repeat.before), repeat.nodes.begin(),
+                  repeat.nodes.end());
   }
 
   /// Takes out repeats that later ones made needless, the dearest first.
@@ -148,9 +162,8 @@ class Search {
     Order repeats;
     for (size_t node = 0; node < at_.size(); ++node)
       for (size_t i = 1; i < at_[node].size(); ++i) repeats.push_back(static_cast<int32_t>(node));
-    std::stable_sort(repeats.begin(), repeats.end(), [&](int32_t a, int32_t b) {
-      return liveness_.cost(a) > liveness_.cost(b);
-    });
+    std::stable_sort(repeats.begin(), repeats.end(),
+                     [&](int32_t a, int32_t b) { return liveness_.cost(a) > liveness_.cost(b); });
     for (const int32_t node : repeats) {
       const std::vector<size_t> at = at_[static_cast<size_t>(node)];
       for (size_t i = at.size(); i-- > 1;) {
@@ -166,49 +179,54 @@ class Search {
 
   const Liveness& liveness_;
   const size_t budget_;
+  bool met_ = false;
   Order order_, best_;
   Liveness::Lives lives_;
   std::vector<std::vector<size_t>> at_;  ///< by node: the steps at which it stands
 };
 
-size_t planned_bytes(const Graph& graph, const WorkspaceOf& workspace, size_t& arena) {
+/// The graph's program as it will be, with its places in memory.
+Program planned(const Graph& graph, const WorkspaceOf& workspace) {
   Program program = lower(graph);
   if (workspace)
     for (Call& call : program.calls) {
-      const Node node{.op = call.op,
-                      .attributes = call.attributes,
-                      .outputs = program.types(call.outputs)};
+      const Node node{
+          .op = call.op, .attributes = call.attributes, .outputs = program.types(call.outputs)};
       call.workspace_bytes = workspace(node, program.types(call.inputs));
     }
   plan_memory(program);
-  arena = program.arena_bytes;
-  return program.total_bytes();
+  return program;
 }
 
 }  // namespace
 
 // Before: any legal graph, its nodes in the order in which they will run. After: the program keeps
 // within the memory limit where there is one and it can be met; otherwise it is as small as was
-// found. Nodes are computed again instead of kept where that costs least; the copies stand after
-// their first late reader's other operands, so no later pass may share, fuse or move nodes.
+// found. Nodes are computed again, right before they are read, instead of kept where that costs
+// least. The same kernels on the same operands give the same bits.
 bool recompute(Graph& graph, const PassOptions& options) {
   const MemoryLimit& memory = options.memory;
   if (memory.bytes == 0) return false;
-  size_t arena = 0, total = planned_bytes(graph, memory.workspace, arena);
-  if (total <= memory.bytes) return false;
+  Program smallest = planned(graph, memory.workspace);
+  if (smallest.total_bytes() <= memory.bytes) return false;
   const Liveness liveness(graph, memory.workspace);
-  const size_t fixed = total - arena;
+  const size_t fixed = smallest.total_bytes() - smallest.arena_bytes;
   size_t budget = memory.bytes > fixed ? memory.bytes - fixed : 0;
   std::optional<Graph> best;
   // what falls between the blocks is known only when they are placed
-  for (int attempt = 0; attempt < 8; ++attempt) {
-    Graph found = liveness.ordered(Search(liveness, budget).run());
-    const size_t needed = planned_bytes(found, memory.workspace, arena);
-    if (needed >= total) break;
-    total = needed;
-    best = std::move(found);
-    if (total <= memory.bytes) break;
-    budget -= std::min(budget, total - memory.bytes);
+  for (int attempt = 0; attempt < kAttempts && smallest.total_bytes() > memory.bytes; ++attempt) {
+    Search search(liveness, budget);
+    Graph found = liveness.ordered(search.run());
+    Program program = planned(found, memory.workspace);
+    if (program.total_bytes() > memory.bytes) {
+      budget = std::min(budget, program.largest_live_bytes);
+      budget -= std::min(budget, program.total_bytes() - memory.bytes);
+    }
+    if (program.total_bytes() < smallest.total_bytes()) {
+      smallest = std::move(program);
+      best = std::move(found);
+    }
+    if (!search.met()) break;
   }
   if (!best) return false;
   graph = std::move(*best);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/byte_size.h"
 #include "base/error.h"
 #include "engine/state_file.h"
 #include "nn/layers.h"
@@ -84,7 +85,10 @@ Session training_session(const Recipe& recipe, const OutputScale& scale) {
                          .momentum = static_cast<float>(recipe.optimizer.momentum),
                          .clip_norm = static_cast<float>(recipe.optimizer.clip_norm),
                          .average_decay = static_cast<float>(recipe.average.decay)});
-  return Session(std::move(graph), {.seed = static_cast<uint64_t>(recipe.training.seed)});
+  return Session(
+      std::move(graph),
+      {.passes = {.memory = {.bytes = read_byte_size(recipe.memory.limit, "memory.limit")}},
+       .seed = static_cast<uint64_t>(recipe.training.seed)});
 }
 
 Policy::Policy(const Recipe& recipe, int64_t batch_size)
