@@ -34,13 +34,36 @@ int64_t number(const std::string& text, int64_t otherwise) {
   return value;
 }
 
+/// The number behind `name` in the file's line that begins so; -1 if there is none.
+int64_t number_in(const char* file, std::string_view name) {
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(name)) return number(line.substr(name.size()), -1);
+  return -1;
+}
+
 /// The container's limit of memory, or `otherwise` where there is none.
 int64_t container_limit(int64_t otherwise) {
   for (const char* file :
-       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    std::string line;
-    if (std::ifstream in(file); std::getline(in, line))
-      return std::min(otherwise, number(line, otherwise));
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
+    if (const int64_t limit = number_in(file, ""); limit >= 0) return std::min(otherwise, limit);
+  return otherwise;
+}
+
+/// What of the container's limit is not in use; pages of files that are not in use count as free.
+int64_t container_rest(int64_t otherwise) {
+  struct Files {
+    const char *limit, *used, *details, *idle;
+  };
+  for (const Files& files : {Files{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current",
+                                   "/sys/fs/cgroup/memory.stat", "inactive_file "},
+                             Files{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                                   "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+                                   "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file "}}) {
+    const int64_t limit = number_in(files.limit, ""), used = number_in(files.used, "");
+    if (limit < 0 || used < 0) continue;
+    const int64_t idle = std::max<int64_t>(0, number_in(files.details, files.idle));
+    return std::clamp<int64_t>(limit - used + idle, 0, otherwise);
   }
   return otherwise;
 }
@@ -83,6 +106,10 @@ std::vector<CpuFeature> cpu_features() {
 
 }  // namespace
 
+int64_t available_memory_bytes() {
+  return container_rest(number(value_of("/proc/meminfo", "MemAvailable"), 0) * 1024);
+}
+
 Machine this_machine() {
   Machine machine;
   machine.cpu = value_of("/proc/cpuinfo", "model name");
@@ -97,8 +124,7 @@ Machine this_machine() {
       sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : machine.cores;
   const int64_t total = number(value_of("/proc/meminfo", "MemTotal"), 0) * 1024;
   machine.memory_bytes = container_limit(total);
-  machine.available_bytes =
-      std::min(machine.memory_bytes, number(value_of("/proc/meminfo", "MemAvailable"), 0) * 1024);
+  machine.available_bytes = available_memory_bytes();
   machine.features = cpu_features();
   return machine;
 }

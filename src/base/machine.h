@@ -24,5 +24,7 @@ struct Machine {
 };
 
 Machine this_machine();
+/// Machine::available_bytes alone; 0 where the system does not say.
+int64_t available_memory_bytes();
 
 }  // namespace argosy

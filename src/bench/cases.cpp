@@ -147,7 +147,7 @@ const Case& find_case(const std::string& name) {
                .fix = fmt::format("choose one of {}", fmt::join(known, ", "))});
 }
 
-Session training_session(const Case& which, bool bf16) {
+Session training_session(const Case& which, const CompileOptions& options) {
   Graph graph;
   const Scope scope(graph, true);
   const Tensor loss = which.loss(scope);
@@ -161,7 +161,7 @@ Session training_session(const Case& which, bool bf16) {
       };
     }
   add_training_step(scope, loss, {.weight_decay = 0.01f});
-  Session session(std::move(graph), {.passes = {.bf16 = bf16}});
+  Session session(std::move(graph), options);
   feed(session, which);
   return session;
 }

@@ -29,9 +29,7 @@ const Case& find_case(const std::string& name);
 /// The case's training step with AdamW as PyTorch has it by default (learning rate 1e-4, weight
 /// decay 0.01 on everything, no clipping). Weights and inputs are written by a rule that
 /// bench/peers/torch_cases.py follows, too.
-///
-/// bf16  compute in bf16 what the op table allows
-Session training_session(const Case& which, bool bf16 = false);
+Session training_session(const Case& which, const CompileOptions& options = {});
 
 /// The losses of `steps` steps from the first on.
 std::vector<float> losses(Session& session, int64_t steps);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "compile/memory_report.h"
 #include "ir/op.h"
 
 namespace argosy::bench {
@@ -60,6 +61,7 @@ std::string profile(Session& session, double seconds) {
   const double flops = session.program().flops();
   std::string text = fmt::format("{} calls, {:.2f} ms a step, {:.2f} GFLOP, {:.1f} GFLOP/s\n\n",
                                  rows.size(), 1e3 * total, flops / 1e9, flops / total / 1e9);
+  text += memory_text(session.program(), session.memory_limit_bytes()) + "\n";
   text += fmt::format("{:>9} {:>6} {:>6} {:>8} {:>7}  {:<28} {:<24} {}\n", "us", "share", "sum",
                       "GFLOP/s", "GB/s", "op", "label", "shapes");
   double sum = 0;

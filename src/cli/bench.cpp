@@ -6,6 +6,7 @@
 #include <optional>
 #include <sstream>
 
+#include "base/byte_size.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
@@ -21,7 +22,7 @@ namespace {
 
 /// What is measured: a case, or a recipe's policy on a batch that stays in memory.
 struct Subject {
-  std::string name, recipe, precision;
+  std::string name, recipe, precision, memory_limit;
   std::vector<std::string> overrides;
 
   void declare(Arguments& arguments) {
@@ -29,6 +30,9 @@ struct Subject {
     arguments.option("--recipe", recipe, "a training recipe instead, on a synthetic batch");
     arguments.option("--precision", precision,
                      "f32, or bf16 where the op table allows (default: f32)");
+    arguments.option("--memory-limit", memory_limit,
+                     "what the step's program may take, e.g. \"500 MB\": what costs least is "
+                     "computed again instead of kept (for a recipe: memory.limit)");
     arguments.positionals("KEY=VALUE", overrides, "changes to the recipe", false);
   }
 };
@@ -67,9 +71,13 @@ Job make_job(const Subject& subject) {
             .samples = which.samples,
             .unit = std::string(which.unit),
             .bf16 = subject.precision == "bf16",
-            .session = bench::training_session(which, subject.precision == "bf16")};
+            .session = bench::training_session(
+                which, {.passes = {.bf16 = subject.precision == "bf16",
+                                   .memory = {.bytes = read_byte_size(subject.memory_limit,
+                                                                      "--memory-limit")}}})};
   }
   std::vector<std::string> overrides = {"data.path=none"};
+  if (!subject.memory_limit.empty()) overrides.push_back("memory.limit=" + subject.memory_limit);
   overrides.insert(overrides.end(), subject.overrides.begin(), subject.overrides.end());
   if (!subject.precision.empty()) overrides.push_back("training.precision=" + subject.precision);
   const run::Recipe recipe = run::load_recipe(subject.recipe, overrides);

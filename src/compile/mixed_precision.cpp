@@ -238,7 +238,8 @@ class Rebuilding {
 // Before: a graph in f32, its pointwise nodes in groups. After: what the ops' trait `precision`
 // allows is read and written in bf16. Inputs, variables and outputs keep their dtypes; a variable
 // is cast once and shared by its readers; a group of pointwise nodes rounds at its edges alone.
-bool mixed_precision(Graph& graph) {
+bool mixed_precision(Graph& graph, const PassOptions& options) {
+  if (!options.bf16) return false;
   Rebuilding(graph).run();
   return true;
 }

@@ -7,15 +7,30 @@
 #include "ir/op.h"
 
 namespace argosy {
+namespace {
+
+/// A pass that needs no options.
+template <bool (*pass)(Graph&)>
+bool plain(Graph& graph, const PassOptions&) {
+  return pass(graph);
+}
+
+}  // namespace
 
 std::span<const Pass> passes() {
   // The order is the design: what is known is computed, what is the same is shared, what is unread
-  // is dropped, what is left of pointwise work is grouped, and what then crosses memory may be
-  // made narrower.
+  // is dropped, what is left of pointwise work is grouped, and what then crosses memory may be made
+  // narrower. Then come the order of nodes and what is computed twice: the passes before would undo
+  // both.
   static const Pass all[] = {
-      {"fold-constants", fold_constants}, {"simplify", simplify},
-      {"share-common", share_common},     {"remove-dead", remove_dead},
-      {"fuse-pointwise", fuse_pointwise}, {"mixed-precision", mixed_precision, &PassOptions::bf16},
+      {"fold-constants", plain<fold_constants>},
+      {"simplify", plain<simplify>},
+      {"share-common", plain<share_common>},
+      {"remove-dead", plain<remove_dead>},
+      {"fuse-pointwise", plain<fuse_pointwise>},
+      {"mixed-precision", mixed_precision},
+      {"run-late", plain<run_late>},
+      {"recompute", recompute},
   };
   return all;
 }
@@ -33,9 +48,8 @@ std::vector<PassTime> run_passes(Graph& graph, const PassOptions& options) {
   std::vector<PassTime> times;
   for (const Pass& pass : passes()) {
     if (std::find(options.off.begin(), options.off.end(), pass.name) != options.off.end()) continue;
-    if (pass.only_with && !(options.*pass.only_with)) continue;
     const auto start = std::chrono::steady_clock::now();
-    const bool changed = pass.run(graph);
+    const bool changed = pass.run(graph, options);
     times.push_back(
         {pass.name, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
          changed});

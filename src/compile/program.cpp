@@ -10,9 +10,6 @@
 namespace argosy {
 namespace {
 
-constexpr size_t kAlignment = 64;
-size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 /// Builds a Program call by call. A buffer number stands for one piece of memory; several values
 /// may share it.
 class Lowering {
@@ -51,10 +48,7 @@ class Lowering {
     return last;
   }
 
-  Value source(Value value) const {
-    while (graph_.node(value.node).op->view) value = graph_.node(value.node).inputs[0];
-    return value;
-  }
+  Value source(Value value) const { return argosy::source(graph_, value); }
 
   int32_t new_buffer(const Type& type, Region region, size_t offset = 0) {
     program_.buffers.push_back({type, region, offset});
@@ -75,7 +69,7 @@ class Lowering {
   int32_t place(Value value, Region region, size_t& used) {
     const Type& type = graph_.type(value);
     const int32_t buffer = new_buffer(type, region, used);
-    used += aligned(type.bytes());
+    used += aligned_bytes(type.bytes());
     assign(value, buffer, buffer);
     return buffer;
   }
@@ -102,7 +96,10 @@ class Lowering {
       assign({i, 0}, buffer, owner);
       return;
     }
-    Call call{.op = node.op, .attributes = node.attributes, .label = node.label};
+    Call call{.op = node.op,
+              .attributes = node.attributes,
+              .label = node.label,
+              .recomputed = node.recomputed};
     std::vector<Type> in;
     for (const Value& input : node.inputs) {
       call.inputs.push_back(buffer_of(input));
@@ -134,13 +131,7 @@ class Lowering {
   int32_t memory_to_reuse(int32_t i, int32_t o, const std::vector<int32_t>& taken) const {
     const Node& node = graph_.node(i);
     for (size_t k = 0; k < node.inputs.size(); ++k) {
-      const bool allowed = node.op->in_place_any ||
-                           (static_cast<size_t>(o) < node.op->in_place.size() &&
-                            node.op->in_place[static_cast<size_t>(o)] == static_cast<int>(k));
-      if (!allowed ||
-          graph_.type(node.inputs[k]).bytes() != node.outputs[static_cast<size_t>(o)].bytes() ||
-          graph_.type(node.inputs[k]).elements() != node.outputs[static_cast<size_t>(o)].elements())
-        continue;
+      if (!may_share(graph_, node, static_cast<size_t>(o), k)) continue;
       const int32_t buffer = buffer_of(node.inputs[k]);
       const int32_t owner = owner_[static_cast<size_t>(buffer)];
       const Region region = program_.buffers[static_cast<size_t>(buffer)].region;
@@ -222,75 +213,27 @@ class Lowering {
   std::map<Value, int32_t> last_read_;
 };
 
-struct Block {
-  size_t bytes = 0;
-  int32_t first = 0, last = 0;  ///< calls during which it is alive
-  size_t offset = 0;
-};
-
 }  // namespace
 
-Program lower(const Graph& graph) { return Lowering(graph).run(); }
-
-void plan_memory(Program& program) {
-  // one block for each owner (lower() left its number in offset), one for each workspace
-  std::map<size_t, Block> owners;
-  const auto touch = [&](int32_t buffer, int32_t call) {
-    const Buffer& b = program.buffers[static_cast<size_t>(buffer)];
-    if (b.region != Region::arena) return;
-    const auto [block, added] = owners.try_emplace(b.offset, Block{.first = call});
-    block->second.bytes = std::max(block->second.bytes, aligned(b.type.bytes()));
-    block->second.last = call;
-  };
-  const auto calls = static_cast<int32_t>(program.calls.size());
-  for (int32_t i = 0; i < calls; ++i) {
-    for (const int32_t buffer : program.calls[static_cast<size_t>(i)].inputs) touch(buffer, i);
-    for (const int32_t buffer : program.calls[static_cast<size_t>(i)].outputs) touch(buffer, i);
-  }
-  for (const NamedBuffer& output : program.outputs) touch(output.buffer, calls);
-
-  std::vector<Block*> blocks;
-  for (auto& [owner, block] : owners) blocks.push_back(&block);
-  std::vector<Block> workspaces(program.calls.size());
-  for (int32_t i = 0; i < calls; ++i) {
-    const size_t bytes = aligned(program.calls[static_cast<size_t>(i)].workspace_bytes);
-    workspaces[static_cast<size_t>(i)] = {bytes, i, i, 0};
-    if (bytes > 0) blocks.push_back(&workspaces[static_cast<size_t>(i)]);
-  }
-
-  // The largest first, each at the lowest place that is free during its whole life.
-  std::stable_sort(blocks.begin(), blocks.end(),
-                   [](const Block* a, const Block* b) { return a->bytes > b->bytes; });
-  std::vector<const Block*> placed;  // by offset
-  for (Block* block : blocks) {
-    size_t offset = 0;
-    for (const Block* other : placed) {
-      if (other->last < block->first || block->last < other->first) continue;
-      if (other->offset >= offset + block->bytes) break;
-      offset = std::max(offset, other->offset + other->bytes);
-    }
-    block->offset = offset;
-    placed.insert(
-        std::upper_bound(placed.begin(), placed.end(), block,
-                         [](const Block* a, const Block* b) { return a->offset < b->offset; }),
-        block);
-    program.arena_bytes = std::max(program.arena_bytes, offset + block->bytes);
-  }
-
-  std::vector<size_t> live(program.calls.size() + 1, 0);
-  for (const Block* block : blocks)
-    for (int32_t i = block->first; i <= block->last; ++i)
-      live[static_cast<size_t>(i)] += block->bytes;
-  program.largest_live_bytes = *std::max_element(live.begin(), live.end());
-
-  for (Buffer& buffer : program.buffers)
-    if (buffer.region == Region::arena) {
-      const auto found = owners.find(buffer.offset);
-      buffer.offset = found == owners.end() ? 0 : found->second.offset;
-    }
-  for (size_t i = 0; i < program.calls.size(); ++i)
-    program.calls[i].workspace_offset = workspaces[i].offset;
+size_t aligned_bytes(size_t bytes) {
+  constexpr size_t kAlignment = 64;
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
+
+Value source(const Graph& graph, Value value) {
+  while (graph.node(value.node).op->view) value = graph.node(value.node).inputs[0];
+  return value;
+}
+
+bool may_share(const Graph& graph, const Node& node, size_t o, size_t k) {
+  const OpDef& op = *node.op;
+  const bool allowed =
+      op.in_place_any || (o < op.in_place.size() && op.in_place[o] == static_cast<int>(k));
+  const Type &in = graph.type(node.inputs[k]), &out = node.outputs[o];
+  return allowed && in.bytes() == out.bytes() && in.elements() == out.elements();
+}
+
+Program lower(const Graph& graph) { return Lowering(graph).run(); }
 
 double Program::flops() const {
   double total = 0;

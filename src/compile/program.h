@@ -23,6 +23,7 @@ struct Call {
   Attributes attributes;
   std::vector<int32_t> inputs, outputs;
   std::string label;
+  bool recomputed = false;      ///< an earlier call computed the same
   double flops = 0, bytes = 0;  ///< work, and memory that must be moved at least
   size_t workspace_bytes = 0, workspace_offset = 0;  ///< scratch in the arena during the call
 };
@@ -49,11 +50,21 @@ struct Program {
   std::vector<StateBuffer> state;
   std::vector<std::byte> constants;  ///< the constant region's bytes
   size_t input_bytes = 0, state_bytes = 0, arena_bytes = 0;
-  size_t largest_live_bytes = 0;  ///< the bound that arena_bytes is compared with
+  size_t largest_live_bytes = 0;      ///< the bound that arena_bytes is compared with
+  int32_t largest_live_call = 0;      ///< the call during which so much is alive
+  std::vector<int32_t> largest_live;  ///< one buffer for each piece of the arena in use then
 
+  size_t total_bytes() const { return input_bytes + state_bytes + constants.size() + arena_bytes; }
   double flops() const;
   std::vector<Type> types(const std::vector<int32_t>& list) const;
 };
+
+/// What `bytes` take in a region, where every piece begins on a cache line.
+size_t aligned_bytes(size_t bytes);
+/// The value whose memory `value` shows: itself, but for views.
+Value source(const Graph& graph, Value value);
+/// Whether output `o` of a node may take the memory of operand `k` when nobody reads that later.
+bool may_share(const Graph& graph, const Node& node, size_t o, size_t k);
 
 /// The graph's nodes as calls. Views share their operand's memory, outputs take an operand's memory
 /// where their op allows and nobody reads it later, and updates are written in place or copied at

@@ -8,7 +8,9 @@
 
 #include "backend/cpu/backend.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "base/random.h"
+#include "compile/memory_report.h"
 #include "ir/op.h"
 
 namespace argosy {
@@ -58,6 +60,7 @@ struct ReadyCall {
 
 struct Session::State {
   Program program;
+  size_t memory_limit_bytes = 0;
   std::vector<PassTime> pass_times;
   std::vector<ReadyCall> calls;
   std::unique_ptr<Memory> input, state, constant, arena;
@@ -95,7 +98,12 @@ struct Session::State {
 
 Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_unique<State>()) {
   State& s = *state_;
-  s.pass_times = run_passes(graph, options.passes);
+  PassOptions passes = options.passes;
+  passes.memory.workspace = [](const Node& node, Types in) {
+    return cpu::make_kernel({*node.op, node.attributes, in, node.outputs}).workspace_bytes;
+  };
+  s.memory_limit_bytes = passes.memory.bytes;
+  s.pass_times = run_passes(graph, passes);
   s.program = lower(graph);
   for (Call& call : s.program.calls) {
     ReadyCall ready;
@@ -106,6 +114,8 @@ Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_
     s.calls.push_back(std::move(ready));
   }
   plan_memory(s.program);
+  require_memory(s.program, options.passes.memory.bytes,
+                 static_cast<size_t>(available_memory_bytes()));
   s.input = std::make_unique<Memory>(s.program.input_bytes);
   s.state = std::make_unique<Memory>(s.program.state_bytes);
   s.constant = std::make_unique<Memory>(s.program.constants.size());
@@ -173,6 +183,8 @@ std::vector<TensorView> Session::state() const {
 }
 
 const Program& Session::program() const { return state_->program; }
+
+size_t Session::memory_limit_bytes() const { return state_->memory_limit_bytes; }
 
 std::vector<std::string> Session::reference_ops() const {
   std::set<std::string> names;

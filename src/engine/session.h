@@ -54,6 +54,7 @@ class Session {
   bool has_state(const std::string& name) const;
 
   const Program& program() const;
+  size_t memory_limit_bytes() const;  ///< as it was asked for; 0: none
   /// Calls that run an op's plain reference for want of a kernel.
   std::vector<std::string> reference_ops() const;
   std::span<const PassTime> pass_times() const;

@@ -15,6 +15,19 @@ std::vector<Type> given_type(const InferArgs& args) {
       {args.attributes.get<DType>("dtype"), args.attributes.get<std::vector<int64_t>>("shape")}};
 }
 
+/// Whether a process can hold the tensor (its half of the addresses of x86_64), an empty one taken
+/// as if its zeros were ones: then no product of some of the sizes overflows, and no sum of the
+/// bytes of all tensors of a program does.
+bool addressable(const Type& type) {
+  constexpr int64_t kMostBytes = int64_t{1} << 47;
+  auto bytes = static_cast<int64_t>(size_of(type.dtype));
+  for (const int64_t size : type.shape)
+    if (size < 0 || __builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes) ||
+        bytes > kMostBytes)
+      return false;
+  return true;
+}
+
 }  // namespace
 
 const OpDef kInput = {.name = "input", .formula = "fed before each run", .infer = given_type};
@@ -52,7 +65,11 @@ std::vector<Tensor> Graph::add(const OpDef& op, std::span<const Tensor> inputs,
     node.inputs.push_back(input.value());
     types.push_back(input.type());
   }
-  node.outputs = op.infer({op, types, node.attributes, node.label});
+  const InferArgs args = {op, types, node.attributes, node.label};
+  node.outputs = op.infer(args);
+  for (const Type& type : node.outputs)
+    args.require(addressable(type),
+                 fmt::format("{} would have more bytes than a process can address", type));
   const auto index = static_cast<int32_t>(nodes_.size());
   nodes_.push_back(std::move(node));
   std::vector<Tensor> result;

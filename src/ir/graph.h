@@ -26,7 +26,8 @@ struct Node {
   std::vector<Value> inputs;
   Attributes attributes;
   std::vector<Type> outputs;
-  std::string label;  ///< the scope it was built in, e.g. "encoder/conv1"; for readers only
+  std::string label;        ///< the scope it was built in, e.g. "encoder/conv1"; for readers only
+  bool recomputed = false;  ///< an earlier node computes the same; for readers only
 };
 
 /// A light handle to one output of a node; its shape and dtype are known at once.

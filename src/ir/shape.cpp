@@ -3,12 +3,18 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/error.h"
 
 namespace argosy {
 
 int64_t count(const Shape& shape) {
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
   int64_t n = 1;
-  for (const int64_t size : shape) n *= size;
+  for (const int64_t size : shape)
+    if (__builtin_mul_overflow(n, size, &n))
+      throw Error({.what = fmt::format("{} has more elements than 64 bits count", shape),
+                   .where = "model",
+                   .fix = "make the sizes of the model or of its inputs smaller"});
   return n;
 }
 

@@ -26,6 +26,8 @@ struct Mixture {
 /// Each token goes through the `active` experts that a router finds most probable (a softmax over
 /// all experts, in f32), and gets the sum of their outputs, each times its probability. An expert
 /// is output(activation(x gate) * (x value)). A choice beyond an expert's capacity adds nothing.
+/// There may be one expert, more experts than tokens (those without a token have zero gradients),
+/// and no tokens at all (the balance loss is then 0).
 ///
 /// x           [N, D]
 /// parameters  router/weight [E, D]; gate, value [E, D, F]; output [E, F, D]

@@ -4,7 +4,9 @@
 #include "nn/scope.h"
 #include "ops/ops.h"
 
-/// Layers as plain functions. Images are [N, H, W, C]; parameters carry PyTorch's names.
+/// Layers as plain functions. Images are [N, H, W, C]; parameters carry PyTorch's names. A sequence
+/// may be one long and a batch empty: sums and means of nothing are 0, so such a step is finite and
+/// its gradients are zeros.
 namespace argosy::nn {
 
 /// y = x W^T + b, on the last axis. Parameters: weight [out, in], bias [out].

@@ -8,6 +8,9 @@
 namespace argosy::ops {
 namespace {
 
+// larger ones have no use, and sizes computed from them could overflow
+constexpr int64_t kLargestStep = 1 << 15;
+
 /// The type of the convolution of `x` with `weight`; says what does not fit.
 Type convolved(const InferArgs& args, const Type& x, const Type& weight) {
   args.require(x.shape.size() == 4 && weight.shape.size() == 4,
@@ -15,9 +18,11 @@ Type convolved(const InferArgs& args, const Type& x, const Type& weight) {
   args.require(x.dtype == weight.dtype && is_floating(x.dtype), "operands need one real dtype");
   for (const char* name : {"stride", "dilation"})
     for (const int64_t value : args.attributes.get<std::vector<int64_t>>(name))
-      args.require(value >= 1, fmt::format("{} needs to be at least 1", name));
+      args.require(value >= 1 && value <= kLargestStep,
+                   fmt::format("{} needs to be from 1 to {}", name, kLargestStep));
   for (const int64_t value : args.attributes.get<std::vector<int64_t>>("padding"))
-    args.require(value >= 0, "padding is negative");
+    args.require(value >= 0 && value <= kLargestStep,
+                 fmt::format("padding needs to be from 0 to {}", kLargestStep));
   const int64_t groups = args.attributes.get<int64_t>("groups");
   args.require(
       groups >= 1 && x.shape[3] == weight.shape[3] * groups && weight.shape[0] % groups == 0,

@@ -147,6 +147,8 @@ std::vector<Type> infer_pad(const InferArgs& args) {
   const int64_t before = args.attributes.get<int64_t>("before"),
                 after = args.attributes.get<int64_t>("after");
   args.require(before >= 0 && after >= 0, "padding is negative");
+  args.require(std::max(before, after) <= int64_t{1} << 47,
+               "padding is more than can be addressed");
   Type type = args.in[0];
   type.shape[axis] += before + after;
   return {type};

@@ -16,7 +16,8 @@ Type pooled(const InferArgs& args, const Type& x) {
   const auto& padding = args.attributes.get<std::vector<int64_t>>("padding");
   for (const int64_t value : args.attributes.get<std::vector<int64_t>>("stride"))
     args.require(value >= 1, "stride needs to be at least 1");
-  for (size_t i = 0; i < 2; ++i) args.require(kernel[i] >= 1, "the window is empty");
+  for (size_t i = 0; i < 2; ++i)
+    args.require(kernel[i] >= 1 && kernel[i] <= 1 << 15, "the window is empty or too large");
   for (size_t i = 0; i < 4; ++i)
     args.require(padding[i] >= 0 && padding[i] < kernel[i / 2],
                  "padding needs to be smaller than the window");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/byte_size.h"
 #include "base/error.h"
 #include "engine/state_file.h"
 #include "nn/layers.h"
@@ -88,7 +89,9 @@ Session training_session(const Recipe& recipe, const OutputScale& scale) {
                          .momentum = static_cast<float>(recipe.optimizer.momentum),
                          .clip_norm = static_cast<float>(recipe.optimizer.clip_norm),
                          .average_decay = static_cast<float>(recipe.average.decay)});
-  return Session(std::move(graph), {.passes = passes_of(recipe),
+  PassOptions passes = passes_of(recipe);
+  passes.memory.bytes = read_byte_size(recipe.memory.limit, "memory.limit");
+  return Session(std::move(graph), {.passes = std::move(passes),
                                     .seed = static_cast<uint64_t>(recipe.training.seed)});
 }
 

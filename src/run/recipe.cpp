@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "base/byte_size.h"
 #include "base/error.h"
 #include "base/nearest.h"
 #include "run/recipe_keys.h"
@@ -185,6 +186,7 @@ void check_together(const Recipe& recipe, const std::string& name) {
     if (const auto broken = broken_limit(key, key.get(recipe)))
       wrong(fmt::format("{} is not given", key.name),
             fmt::format("add {}=... to the command, or to the recipe", key.name));
+  read_byte_size(recipe.memory.limit, name + ", memory.limit");
   if (model.name == "clip_transformer" && model.attention_width % model.attention_heads != 0)
     wrong(fmt::format("model.attention_width is {}, not a multiple of model.attention_heads, {}",
                       model.attention_width, model.attention_heads),

@@ -60,6 +60,11 @@ struct Recipe {
     bool operator==(const Training&) const = default;
   } training;
 
+  struct Memory {
+    std::string limit;
+    bool operator==(const Memory&) const = default;
+  } memory;
+
   struct Optimizer {
     std::string name = "adamw";
     double learning_rate = 1e-3;

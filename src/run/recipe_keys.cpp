@@ -129,6 +129,9 @@ std::vector<Key> make_table() {
     row(&R::training, &R::Training::skip_limit, "training.skip_limit", between(0, 1e6), any_time,
         "steps in a row that may be skipped because loss or gradient is not finite; one more ends the run"),
 
+    row(&R::memory, &R::Memory::limit, "memory.limit", any(), any_time,
+        "what the training step may take, e.g. \"2 GB\" or \"500 MB\": what costs least is computed again instead of kept until it fits; the results stay the same bit for bit; empty: no limit"),
+
     // the optimizer
     row(&R::optimizer, &R::Optimizer::name, "optimizer.name", one_of({"adamw", "sgd"}), fixed,
         "adamw, or sgd with momentum"),

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/random.h"
+#include "compile/memory_report.h"
 #include "engine/state_file.h"
 #include "run/driving.h"
 #include "run/event_file.h"
@@ -290,7 +291,8 @@ TrainResult train(const run::Recipe& recipe, const Path& folder, const TrainOpti
 
 std::string dump_program(const run::Recipe& recipe) {
   const std::vector<float> ones(recipe.data.outputs.size(), 1.0f);
-  return to_text(run::training_session(recipe, {ones, ones}).program());
+  const Session session = run::training_session(recipe, {ones, ones});
+  return to_text(session.program()) + memory_text(session.program(), session.memory_limit_bytes());
 }
 
 }  // namespace argosy::train

@@ -8,12 +8,16 @@
 
 namespace argosy {
 
-TEST_CASE("bench: the first step of every case has PyTorch's loss" * doctest::test_suite("slow")) {
+TEST_CASE("bench: the first step of every case has PyTorch's loss, and a tight memory plan" *
+          doctest::test_suite("slow")) {
   for (const bench::Case& which : bench::cases()) {
     CAPTURE(which.name);
     Session session = bench::training_session(which);
     const std::vector<float> found = bench::losses(session, 1);
     CHECK(bench::loss_difference(which, found) < 1e-4);
+    const Program& program = session.program();
+    CHECK(static_cast<double>(program.arena_bytes) <=
+          1.05 * static_cast<double>(program.largest_live_bytes));
   }
 }
 

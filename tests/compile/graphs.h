@@ -1,5 +1,6 @@
 #pragma once
 #include "compile/differentiate.h"
+#include "engine/session.h"
 #include "kernel_runs.h"
 
 /// Random graphs for the compiler's tests.
@@ -123,5 +124,28 @@ class RandomGraph {
   Graph graph_;
   std::vector<Tensor> pool_, variables_;
 };
+
+/// Random inputs and state.
+inline void feed(Session& session, uint64_t seed) {
+  Random random(seed, 5);
+  for (const NamedBuffer& input : session.program().inputs)
+    for (float& x : session.input(input.name).as()) x = random.uniform(0.2f, 2.0f);
+  for (const TensorView& view : session.state())
+    for (float& x : view.as()) x = random.uniform(0.2f, 2.0f);
+}
+
+/// All outputs and all state, byte after byte.
+inline std::string bytes_after_runs(Session& session, int runs) {
+  for (int i = 0; i < runs; ++i) session.run();
+  std::string bytes;
+  const auto take = [&](const TensorView& view) {
+    bytes += view.name;
+    for (const float x : view.as())
+      bytes += x != x ? std::string("nan ") : std::string(reinterpret_cast<const char*>(&x), 4);
+  };
+  for (const NamedBuffer& output : session.program().outputs) take(session.output(output.name));
+  for (const TensorView& view : session.state()) take(view);
+  return bytes;
+}
 
 }  // namespace argosy::test

@@ -169,3 +169,49 @@ TEST_CASE("program: two variables that take one value, and one that takes anothe
   CHECK(session.state("b").as()[0] == 11);
   CHECK(session.state("c").as()[0] == 10);
 }
+
+namespace {
+
+/// A program whose buffers have random sizes and lives: each is written by one call and read by a
+/// later one.
+Program random_lives(uint64_t seed) {
+  Random random(seed, 31);
+  Program program;
+  const auto calls = static_cast<int32_t>(10 + random.below(200));
+  program.calls.resize(static_cast<size_t>(calls));
+  const auto values = static_cast<int32_t>(10 + random.below(300));
+  const bool nested = random.below(2) == 0;  // as the values that a backward pass reads again
+  for (int32_t i = 0; i < values; ++i) {
+    const auto bytes = static_cast<int64_t>(std::exp(random.uniform(4, 14)));
+    program.buffers.push_back({{DType::u8, {bytes}}, Region::arena, static_cast<size_t>(i)});
+    const auto first = static_cast<int32_t>(random.below(static_cast<uint64_t>(calls)));
+    const int32_t last = nested && random.below(2) == 0
+                             ? std::max(first, calls - 1 - first)
+                             : std::min(calls - 1, first + static_cast<int32_t>(random.below(8)));
+    program.calls[static_cast<size_t>(first)].outputs.push_back(i);
+    if (last > first) program.calls[static_cast<size_t>(last)].inputs.push_back(i);
+  }
+  for (Call& call : program.calls)
+    if (random.below(4) == 0) call.workspace_bytes = random.below(100'000);
+  return program;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "program: the arena is within 5 % of the largest live set, for lives and sizes at random") {
+  double worst = 1;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Program program = random_lives(seed);
+    plan_memory(program);
+    INFO(fmt::format("seed {}: {} calls, {} buffers", seed, program.calls.size(),
+                     program.buffers.size()));
+    CHECK(overlap(program) == "");
+    const double share =
+        static_cast<double>(program.arena_bytes) / static_cast<double>(program.largest_live_bytes);
+    CHECK(share <= 1.05);
+    CHECK(share >= 1);
+    worst = std::max(worst, share);
+  }
+  MESSAGE("at worst " << worst);
+}

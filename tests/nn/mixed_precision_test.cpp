@@ -33,7 +33,7 @@ Graph small_model() {
 }
 
 Graph narrowed(Graph graph) {
-  run_passes(graph, {.verify = true, .bf16 = true});
+  run_passes(graph, {.bf16 = true, .verify = true});
   return graph;
 }
 
@@ -124,17 +124,17 @@ TEST_CASE("mixed precision: any graph stays legal, runs, and its outputs keep th
     INFO(fmt::format("seed {}", seed));
     const Graph graph = RandomGraph(seed, 30).take();
     Graph narrow = graph;
-    run_passes(narrow, {.verify = true, .bf16 = true});
+    run_passes(narrow, {.bf16 = true, .verify = true});
     for (size_t i = 0; i < graph.outputs().size(); ++i)
       CHECK(graph.type(graph.outputs()[i].value) == narrow.type(narrow.outputs()[i].value));
-    Session session(graph, {.passes = {.verify = true, .bf16 = true}});
+    Session session(graph, {.passes = {.bf16 = true, .verify = true}});
     session.run();
   }
 }
 
 TEST_CASE("mixed precision: a network learns as in f32") {
   set_thread_count(1);
-  Session wide(small_model()), narrow(small_model(), {.passes = {.verify = true, .bf16 = true}});
+  Session wide(small_model()), narrow(small_model(), {.passes = {.bf16 = true, .verify = true}});
   for (Session* session : {&wide, &narrow}) {
     Random random(3, 5);
     for (uint8_t& pixel : session->input("images").as<uint8_t>())

@@ -150,6 +150,20 @@ TEST_CASE("recipe: what no single key can tell is refused too") {
   CHECK(contains(message("data.outputs = []"), "must be not empty"));
 }
 
+TEST_CASE("recipe: a memory limit without a unit is refused with the units") {
+  const auto with = [](const std::string& limit) {
+    const std::vector<std::string> overrides = {"data.path=none", "memory.limit=" + limit};
+    return parse_recipe("", "r.toml", overrides);
+  };
+  CHECK(with("500 MB").memory.limit == "500 MB");
+  CHECK(with("").memory.limit.empty());
+  CHECK_THROWS_WITH_AS(
+      with("500 megs"),
+      "r.toml, memory.limit: \"500 megs\" is no size of memory; write a number and "
+      "B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, e.g. \"2 GB\"",
+      Error);
+}
+
 TEST_CASE("recipe: text that is not TOML names the line") {
   CHECK(contains(message("[model]\nname = \n"), "r.toml, line 2: this is not TOML: "));
   CHECK(contains(message("[model]\n[model]\n"), "r.toml, line 2: this is not TOML: "));
