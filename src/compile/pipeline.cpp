@@ -10,11 +10,11 @@ namespace argosy {
 
 std::span<const Pass> passes() {
   // The order is the design: what is known is computed, what is the same is shared, what is unread
-  // is dropped, and what is left of pointwise work is grouped.
+  // is dropped, what is left of pointwise work is grouped, and state takes its value early.
   static const Pass all[] = {
       {"fold-constants", fold_constants}, {"simplify", simplify},
       {"share-common", share_common},     {"remove-dead", remove_dead},
-      {"fuse-pointwise", fuse_pointwise},
+      {"fuse-pointwise", fuse_pointwise}, {"update-early", update_early},
   };
   return all;
 }

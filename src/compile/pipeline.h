@@ -14,6 +14,7 @@ bool simplify(Graph& graph);
 bool share_common(Graph& graph);
 bool remove_dead(Graph& graph);
 bool fuse_pointwise(Graph& graph);
+bool update_early(Graph& graph);
 
 struct Pass {
   std::string_view name;
