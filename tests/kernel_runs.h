@@ -98,9 +98,9 @@ inline Arrays run(const cpu::Kernel& kernel, const OpDef& op, const Attributes& 
   }
   for (size_t o = 0; o < out_types.size(); ++o) {
     std::byte* place = results[o].bytes.data();
-    if (in_place && o < op.in_place.size() && op.in_place[o] >= 0 &&
-        in_types[static_cast<size_t>(op.in_place[o])] == out_types[o])
-      place = operands[static_cast<size_t>(op.in_place[o])].bytes.data();
+    const int operand = in_place_operand(op, o);
+    if (in_place && operand >= 0 && in_types[static_cast<size_t>(operand)] == out_types[o])
+      place = operands[static_cast<size_t>(operand)].bytes.data();
     to.push_back(place);
   }
   const auto misaligned = reinterpret_cast<uintptr_t>(workspace.data()) % 64;

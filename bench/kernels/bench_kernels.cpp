@@ -20,6 +20,7 @@
 #include "bench/measure.h"
 #include "engine/session.h"
 #include "ops/ops.h"
+#include "ops/optimizer.h"
 
 namespace {
 
@@ -61,8 +62,63 @@ void build_attention(Graph& graph, const AttentionCase& c, bool backward) {
   for (size_t i = 0; i < 3; ++i) graph.output(names[i], grads[i]);
 }
 
+/// The parameters of a small GPT: 13.8 million numbers in matrices of several sizes and vectors.
+std::vector<Shape> parameter_shapes() {
+  std::vector<Shape> shapes = {{8192, 384}};
+  for (int layer = 0; layer < 6; ++layer)
+    for (const Shape& shape :
+         {Shape{1152, 384}, Shape{384, 384}, Shape{1536, 384}, Shape{384, 1536}, Shape{384}})
+      shapes.push_back(shape);
+  return shapes;
+}
+
+std::vector<Tensor> gradient_inputs(Graph& graph) {
+  std::vector<Tensor> gradients;
+  for (const Shape& shape : parameter_shapes())
+    gradients.push_back(graph.input(fmt::format("g{}", gradients.size()), {DType::f32, shape}));
+  return gradients;
+}
+
+/// One AdamW step of all parameters, in place; its states in the given format.
+void build_adamw(Graph& graph, DType state) {
+  std::vector<Tensor> changed, operands;
+  std::vector<int64_t> decayed;
+  const auto variable = [&](const Type& type) {
+    changed.push_back(graph.variable({.name = fmt::format("v{}", changed.size())}, type));
+  };
+  for (const Shape& shape : parameter_shapes()) {
+    variable({DType::f32, shape});
+    for (int moment = 0; moment < 2; ++moment) {
+      variable({state, shape});
+      if (state == DType::u8) variable({DType::f32, {ops::scales_for(count(shape))}});
+    }
+    decayed.push_back(shape.size() > 1);
+  }
+  operands = changed;
+  for (const Tensor& gradient : gradient_inputs(graph)) operands.push_back(gradient);
+  for (const float scalar : {1e-4f, 10.0f, 1.0f, 1.0f}) operands.push_back(graph.constant(scalar));
+  const std::vector<Tensor> updated = graph.add(ops::adamw_update, operands,
+                                                {{"beta1", 0.9},
+                                                 {"beta2", 0.999},
+                                                 {"epsilon", 1e-8},
+                                                 {"weight_decay", 0.01},
+                                                 {"decayed", decayed},
+                                                 {"state", state},
+                                                 {"average_decay", 0.0}});
+  for (size_t i = 0; i < changed.size(); ++i) graph.update(changed[i], updated[i]);
+}
+
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
+  for (const auto& [name, state] :
+       {std::pair{"f32", DType::f32}, {"bf16", DType::bf16}, {"int8", DType::u8}})
+    cases.push_back(
+        {fmt::format("adamw/{}", name), [state](Graph& graph) { build_adamw(graph, state); }});
+  cases.push_back({"gradient_norm", [](Graph& graph) {
+                     const Tensor squares =
+                         graph.add_one(ops::sum_of_squares, gradient_inputs(graph));
+                     graph.output("norm", ops::apply(ops::sqrt, {squares}));
+                   }});
   for (const AttentionCase& c : kAttentions)
     for (const bool backward : {false, true})
       cases.push_back(

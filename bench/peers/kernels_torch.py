@@ -66,7 +66,31 @@ def attention(b, t, h, g, d, options, backward):
             each + row + (each + 4 * b * t * d * 2 * h + row if backward else 0))
 
 
+def parameters():
+    """Those of a small GPT, with gradients."""
+    shapes = [(8192, 384)] + [(1152, 384), (384, 384), (1536, 384), (384, 1536), (384,)] * 6
+    made = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    for parameter in made:
+        parameter.grad = torch.randn(parameter.shape)
+    return made
+
+
+def adamw():
+    made = parameters()
+    optimizer = torch.optim.AdamW(made, lr=1e-4, fused=True)
+    n = sum(parameter.numel() for parameter in made)
+    return optimizer.step, 12 * n, 28 * n
+
+
+def gradient_norm():
+    grads = [parameter.grad for parameter in parameters()]
+    n = sum(grad.numel() for grad in grads)
+    return lambda: torch.nn.utils.get_total_norm(grads), 2 * n, 4 * n
+
+
 def cases():
+    yield "adamw/f32", adamw
+    yield "gradient_norm", gradient_norm
     for name, sizes in ATTENTIONS.items():
         for backward in (False, True):
             yield (f"attention/{name}/forward{'+backward' if backward else ''}",

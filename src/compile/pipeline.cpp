@@ -29,6 +29,7 @@ std::span<const Pass> passes() {
       {"remove-dead", plain<remove_dead>},
       {"fuse-pointwise", plain<fuse_pointwise>},
       {"mixed-precision", mixed_precision},
+      {"update-early", plain<update_early>},
       {"run-late", plain<run_late>},
       {"recompute", recompute},
   };

@@ -18,6 +18,7 @@ bool share_common(Graph& graph);
 bool remove_dead(Graph& graph);
 bool fuse_pointwise(Graph& graph);
 bool mixed_precision(Graph& graph, const PassOptions& options);
+bool update_early(Graph& graph);
 bool run_late(Graph& graph);
 bool recompute(Graph& graph, const PassOptions& options);
 

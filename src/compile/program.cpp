@@ -26,7 +26,7 @@ class Lowering {
       program_.state.push_back(
           {variable.name, place(variable.value, Region::state, program_.state_bytes),
            variable.initialize, variable.seeded_as.empty() ? variable.name : variable.seeded_as,
-           variable.trainable});
+           variable.trainable, variable.kept});
     for (int32_t i = 0; i < static_cast<int32_t>(graph_.nodes().size()); ++i) lower_node(i);
     for (const Port& port : graph_.outputs())
       program_.outputs.push_back({port.name, output_buffer(port.value)});
@@ -110,7 +110,7 @@ class Lowering {
     for (int32_t o = 0; o < static_cast<int32_t>(node.outputs.size()); ++o) {
       const Type& type = node.outputs[static_cast<size_t>(o)];
       call.bytes += static_cast<double>(type.bytes());
-      const int32_t reused = memory_to_reuse(i, o, taken);
+      const int32_t reused = memory_to_reuse(i, o, call.inputs, taken);
       int32_t buffer = 0, owner = 0;
       if (reused >= 0) {
         const Buffer old = program_.buffers[static_cast<size_t>(reused)];
@@ -127,15 +127,24 @@ class Lowering {
     program_.calls.push_back(std::move(call));
   }
 
-  /// The buffer of an operand whose memory output `o` of node `i` may take, or -1.
-  int32_t memory_to_reuse(int32_t i, int32_t o, const std::vector<int32_t>& taken) const {
+  /// The buffer of an operand (of those in `in`) whose memory output `o` of node `i` may take, or
+  /// -1.
+  int32_t memory_to_reuse(int32_t i, int32_t o, const std::vector<int32_t>& in,
+                          const std::vector<int32_t>& taken) const {
     const Node& node = graph_.node(i);
+    // a variable's next value goes into the variable where it can: elsewhere it would be copied
+    const auto updated = updated_.find({i, o});
+    const int32_t variable = updated == updated_.end() ? -1 : buffer_of(updated->second);
+    const bool variable_is_free = variable >= 0 &&
+                                  std::find(in.begin(), in.end(), variable) != in.end() &&
+                                  owner_last_read_[static_cast<size_t>(variable)] <= i;
     for (size_t k = 0; k < node.inputs.size(); ++k) {
       if (!may_share(graph_, node, static_cast<size_t>(o), k)) continue;
-      const int32_t buffer = buffer_of(node.inputs[k]);
+      const int32_t buffer = in[k];
       const int32_t owner = owner_[static_cast<size_t>(buffer)];
       const Region region = program_.buffers[static_cast<size_t>(buffer)].region;
       if (region != Region::arena && region != Region::state) continue;
+      if (region == Region::arena && variable_is_free) continue;
       if (std::find(taken.begin(), taken.end(), owner) != taken.end()) continue;
       if (region == Region::state) {
         // only a variable's own new value may overwrite it
@@ -143,11 +152,10 @@ class Lowering {
         if (update == updated_.end() || buffer_of(update->second) != owner) continue;
       }
       if (owner_last_read_[static_cast<size_t>(owner)] > i) continue;
-      const bool read_twice =
-          std::any_of(node.inputs.begin(), node.inputs.end(), [&](const Value& other) {
-            return other != node.inputs[k] &&
-                   owner_[static_cast<size_t>(buffer_of(other))] == owner;
-          });
+      // by buffers and not by values: one call may have thousands of operands
+      const bool read_twice = std::any_of(in.begin(), in.end(), [&](int32_t other) {
+        return other != buffer && owner_[static_cast<size_t>(other)] == owner;
+      });
       if (!read_twice) return buffer;
     }
     return -1;
@@ -227,8 +235,7 @@ Value source(const Graph& graph, Value value) {
 
 bool may_share(const Graph& graph, const Node& node, size_t o, size_t k) {
   const OpDef& op = *node.op;
-  const bool allowed =
-      op.in_place_any || (o < op.in_place.size() && op.in_place[o] == static_cast<int>(k));
+  const bool allowed = op.in_place_any || in_place_operand(op, o) == static_cast<int>(k);
   const Type &in = graph.type(node.inputs[k]), &out = node.outputs[o];
   return allowed && in.bytes() == out.bytes() && in.elements() == out.elements();
 }

@@ -39,6 +39,7 @@ struct StateBuffer {
   Initializer initialize;
   std::string seeded_as;
   bool trainable = false;
+  bool kept = true;
 };
 
 /// A whole step as a flat list of calls on buffers whose places are known. Running it allocates

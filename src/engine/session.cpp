@@ -176,7 +176,7 @@ bool Session::has_state(const std::string& name) const {
 std::vector<TensorView> Session::state() const {
   std::vector<TensorView> views;
   for (const StateBuffer& entry : state_->program.state)
-    views.push_back(state_->view(entry.name, entry.buffer));
+    if (entry.kept) views.push_back(state_->view(entry.name, entry.buffer));
   std::sort(views.begin(), views.end(),
             [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
   return views;

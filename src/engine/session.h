@@ -48,7 +48,8 @@ class Session {
   TensorView input(const std::string& name) const;
   /// Read after run(); holds until the next one.
   TensorView output(const std::string& name) const;
-  /// Kept between runs: parameters, optimizer state, statistics. Sorted by name.
+  /// Kept between runs: parameters, optimizer state, statistics. Sorted by name;
+  /// without what means nothing between steps (Variable::kept).
   std::vector<TensorView> state() const;
   TensorView state(const std::string& name) const;
   bool has_state(const std::string& name) const;

@@ -62,6 +62,7 @@ struct Variable {
   Initializer initialize = {};  ///< empty: zeros
   bool trainable = false;
   bool decayed = false;  ///< weight decay applies
+  bool kept = true;      ///< false: means nothing between steps, so checkpoints leave it out
   std::string seeded_as =
       {};  ///< draws the initial values of the variable of that name; empty: its own
 };

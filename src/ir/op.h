@@ -118,6 +118,8 @@ struct OpDef {
   int kept_for_gradient = 0;
   /// Output i may take the memory of input in_place[i] (-1: none) when nobody reads that later.
   std::vector<int> in_place = {};
+  /// Output i may take the memory of operand i; for ops with any number of both.
+  bool in_place_each = false;
   /// Any output may take the memory of any operand of the same size.
   bool in_place_any = false;
   /// With `sums`, `mixed` and `narrow`, the attribute "dtype" is output 0's if the op takes it.
@@ -126,6 +128,13 @@ struct OpDef {
   std::vector<int> wide_operands = {};
   std::vector<Sample> samples = {};
 };
+
+/// The operand whose memory output `output` may take, -1: none, or (see in_place_any) not one
+/// alone.
+inline int in_place_operand(const OpDef& op, size_t output) {
+  if (op.in_place_each) return static_cast<int>(output);
+  return output < op.in_place.size() ? op.in_place[output] : -1;
+}
 
 /// The op behind Graph::input, Graph::variable and Graph::constant.
 extern const OpDef kInput, kVariable, kConstant;

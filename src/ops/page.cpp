@@ -9,7 +9,7 @@ std::string traits(const OpDef& op) {
   if (op.commutative) list.push_back("commutative");
   if (op.exact) list.push_back("exact");
   if (op.view) list.push_back("view");
-  if (!op.in_place.empty() || op.in_place_any) list.push_back("in place");
+  if (!op.in_place.empty() || op.in_place_each || op.in_place_any) list.push_back("in place");
   return fmt::format("{}", fmt::join(list, ", "));
 }
 

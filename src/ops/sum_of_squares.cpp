@@ -1,23 +1,27 @@
 #include "ops/ops.h"
 
-// One sweep without a temporary where square and sum would write one: the norm of the gradients
-// reads every gradient of a step.
+// One sweep over any number of tensors, without a temporary where square and sum would write one:
+// the norm of the gradients reads every gradient of a step.
 namespace argosy::ops {
 namespace {
 
 std::vector<Type> infer(const InferArgs& args) {
-  args.require(is_floating(args.in[0].dtype), "the operand needs to be f32 or bf16");
+  for (const Type& type : args.in)
+    args.require(is_floating(type.dtype), "operands need to be f32 or bf16");
   return {{DType::f32, {}}};
 }
 
 std::vector<Tensor> gradient(const GradArgs& g) {
-  const Tensor x = g.input(0);
-  return {x * cast_to(2.0f * g.output_grad(0), x.dtype())};
+  std::vector<Tensor> grads;
+  for (size_t i = 0; i < g.inputs(); ++i)
+    grads.push_back(g.input(i) * cast_to(2.0f * g.output_grad(0), g.input(i).dtype()));
+  return grads;
 }
 
 void reference(KernelArgs& k) {
   double total = 0;
-  for (const float x : k.in(0)) total += static_cast<double>(x) * x;
+  for (size_t i = 0; i < k.in_types.size(); ++i)
+    for (const float x : k.in(i)) total += static_cast<double>(x) * x;
   k.out()[0] = static_cast<float>(total);
 }
 
@@ -25,15 +29,19 @@ void reference(KernelArgs& k) {
 
 extern const OpDef sum_of_squares = {
     .name = "sum_of_squares",
-    .formula = "y = sum of x[i]^2 over all elements",
+    .formula = "y = sum of x[i]^2 over all elements of all operands",
     .infer = infer,
     .gradient = gradient,
-    .flops = [](Types in, Types,
-                const Attributes&) { return 2.0 * static_cast<double>(in[0].elements()); },
+    .flops =
+        [](Types in, Types, const Attributes&) {
+          double elements = 0;
+          for (const Type& type : in) elements += static_cast<double>(type.elements());
+          return 2.0 * elements;
+        },
     .reference = reference,
     .precision = Precision::sums,
     .samples = {sample({{4, 5}}), sample({{2, 33, 17}}), sample({{}}), sample({{1}}),
-                sample({{0, 4}})},
+                sample({{0, 4}}), sample({{7, 3}, {}, {0}, {2, 50}})},
 };
 
 }  // namespace argosy::ops

@@ -79,16 +79,17 @@ Session training_session(const Recipe& recipe, const OutputScale& scale) {
   const Tensor counted = cast_to(recorded, DType::f32), error = (built.normal - wanted) * counted;
   const auto limit = static_cast<float>(recipe.training.error_limit);
   const Tensor cost = limit > 0 ? nn::huber(error, limit) : error * error;
-  const Tensor loss = reduce_sum(cost) / apply(maximum, {reduce_sum(counted), graph.constant(1)});
-  nn::add_training_step(scope, loss,
+  nn::add_training_step(scope, {reduce_sum(cost), reduce_sum(counted)},
                         {.name = recipe.optimizer.name,
+                         .state = recipe.optimizer.state,
                          .weight_decay = static_cast<float>(recipe.optimizer.weight_decay),
                          .beta1 = static_cast<float>(recipe.optimizer.beta1),
                          .beta2 = static_cast<float>(recipe.optimizer.beta2),
                          .epsilon = static_cast<float>(recipe.optimizer.epsilon),
                          .momentum = static_cast<float>(recipe.optimizer.momentum),
                          .clip_norm = static_cast<float>(recipe.optimizer.clip_norm),
-                         .average_decay = static_cast<float>(recipe.average.decay)});
+                         .average_decay = static_cast<float>(recipe.average.decay),
+                         .accumulate = recipe.training.accumulate});
   PassOptions passes = passes_of(recipe);
   passes.memory.bytes = read_byte_size(recipe.memory.limit, "memory.limit");
   return Session(std::move(graph), {.passes = std::move(passes),

@@ -21,7 +21,8 @@ struct OutputScale {
 /// A session that trains the recipe's policy.
 ///
 /// Inputs:  "images" u8 [B, T, H, W, 3]; "target" f32 [B, outputs], NaN where nothing was recorded;
-///          "seed" i64 (another number each step); "learning_rate" f32.
+///          "seed" i64 (another number each run); "learning_rate" f32; where
+///          training.accumulate is more than 1 "first_batch" and "last_batch" (nn/training.h).
 /// Outputs: "loss" (mean squared error in deviations), "gradient_norm", "applied".
 Session training_session(const Recipe& recipe, const OutputScale& scale);
 

@@ -51,6 +51,7 @@ struct Recipe {
     int64_t steps = 0;
     double epochs = 10;
     int64_t batch_size = 64;
+    int64_t accumulate = 1;
     int64_t seed = 1;
     double error_limit = 0;
     std::string precision = "f32";
@@ -72,6 +73,7 @@ struct Recipe {
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
     double momentum = 0.9;
     double clip_norm = 1.0;
+    std::string state = "f32";
     bool operator==(const Optimizer&) const = default;
   } optimizer;
 

@@ -23,7 +23,8 @@ double learning_rate(const run::Recipe& recipe, int64_t step, int64_t steps) {
 
 int64_t total_steps(const run::Recipe& recipe, int64_t batches_per_epoch) {
   if (recipe.training.steps > 0) return recipe.training.steps;
-  const double steps = recipe.training.epochs * static_cast<double>(batches_per_epoch);
+  const double steps = recipe.training.epochs * static_cast<double>(batches_per_epoch) /
+                       static_cast<double>(recipe.training.accumulate);
   return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(steps)));
 }
 

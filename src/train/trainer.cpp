@@ -139,23 +139,35 @@ class Trainer {
 
   bool due(int64_t every) const { return every > 0 && position_.step % every == 0; }
 
-  void step() {
+  /// One batch of the step through the program, the last of which moves the weights. Checkpoints
+  /// stand between steps, so a run killed among the batches of one begins it again.
+  void run_batch(int64_t number, double rate) {
     const data::Batch& batch = loader_->next();
     const auto images = session_->input("images").as<uint8_t>();
     check(batch.cameras[0].pixels.size() == images.size(), "a batch of {} bytes",
           batch.cameras[0].pixels.size());
     std::copy(batch.cameras[0].pixels.begin(), batch.cameras[0].pixels.end(), images.begin());
     driving_.targets(batch, session_->input("target").as());
-    session_->input("seed").as<int64_t>()[0] = static_cast<int64_t>(
-        mix(static_cast<uint64_t>(recipe_.training.seed), static_cast<uint64_t>(position_.step)));
-    const double rate = learning_rate(recipe_, position_.step, total_);
+    const int64_t batches = recipe_.training.accumulate;
+    session_->input("seed").as<int64_t>()[0] =
+        static_cast<int64_t>(mix(static_cast<uint64_t>(recipe_.training.seed),
+                                 static_cast<uint64_t>(position_.step * batches + number)));
     session_->input("learning_rate").as()[0] = static_cast<float>(rate);
+    if (batches > 1) {
+      session_->input("first_batch").as<uint8_t>()[0] = number == 0;
+      session_->input("last_batch").as<uint8_t>()[0] = number + 1 == batches;
+    }
     session_->run();
-
-    ++position_.step;
     position_.epoch = batch.epoch;
     position_.sample = batch.position + batch.size;
     position_.samples_seen += batch.size;
+  }
+
+  void step() {
+    const double rate = learning_rate(recipe_, position_.step, total_);
+    for (int64_t number = 0; number < recipe_.training.accumulate; ++number)
+      run_batch(number, rate);
+    ++position_.step;
     const float loss = session_->output("loss").as()[0];
     if (session_->output("applied").as()[0] == 0) {
       skip(loss);
@@ -199,7 +211,7 @@ class Trainer {
     if (steps < 2) return;
     const double seconds = since(loop_start_) - evaluating_s_;
     if (seconds <= 0) return;
-    const auto done = static_cast<double>(steps - 1);
+    const auto done = static_cast<double>((steps - 1) * recipe_.training.accumulate);  // batches
     result_.samples_per_second = done * static_cast<double>(recipe_.training.batch_size) / seconds;
     result_.gflops = done * session_->program().flops() / seconds / 1e9;
     result_.data_wait_share = (loader_->counters().waited_s - waited_before_) / seconds;

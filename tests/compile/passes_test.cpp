@@ -107,8 +107,8 @@ TEST_CASE("passes: an unknown name is refused with the names there are") {
   Graph graph;
   CHECK_THROWS_WITH_AS(run_passes(graph, {.off = {"fuse"}}),
                        "compile: no pass is named fuse; choose from fold-constants, simplify, "
-                       "share-common, remove-dead, fuse-pointwise, mixed-precision, run-late, "
-                       "recompute",
+                       "share-common, remove-dead, fuse-pointwise, mixed-precision, update-early, "
+                       "run-late, recompute",
                        Error);
 }
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <new>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
 #include "engine/safetensors.h"
@@ -162,6 +163,163 @@ TEST_CASE("session: a step whose loss is not finite changes no bit of the state"
     CHECK(session.output("applied").as()[0] == 1);
     CHECK((state_bytes(session) != before));
   }
+}
+
+namespace {
+
+/// A network that fits two numbers, some of which (NaN) count for nothing.
+Session fit_session(int64_t batch, const OptimizerOptions& options, int64_t width = 16,
+                    int64_t layers = 1) {
+  Graph graph;
+  const Scope model(graph, true);
+  const Tensor x = graph.input("x", {DType::f32, {batch, 8}});
+  const Tensor target = graph.input("target", {DType::f32, {batch, 2}});
+  Tensor hidden = gelu(linear(model / "a", x, width));
+  for (int64_t layer = 0; layer < layers; ++layer)
+    hidden = gelu(linear(model / fmt::format("b{}", layer), hidden, width));
+  const Tensor known = ops::apply(ops::equal, {target, target});
+  const Tensor error =
+      ops::where(known, linear(model / "c", hidden, 2) - target, graph.constant(0));
+  add_training_step(
+      model, {ops::reduce_sum(error * error), ops::reduce_sum(ops::cast_to(known, DType::f32))},
+      options);
+  return Session(std::move(graph), {.seed = 4});
+}
+
+/// Feeds samples [first, first + batch) of a fixed sequence.
+void feed_samples(Session& session, int64_t first) {
+  const auto x = session.input("x").as(), target = session.input("target").as();
+  for (size_t row = 0; row < target.size() / 2; ++row) {
+    const auto sample = static_cast<uint64_t>(first) + row;
+    Random random(5, sample);
+    for (size_t i = 0; i < 8; ++i) x[row * 8 + i] = random.normal();
+    for (size_t i = 0; i < 2; ++i) {
+      target[row * 2 + i] = x[row * 8 + i] * x[row * 8 + i + 1];
+      // of every twelve samples the first four have no target, most others have both
+      if (sample % 12 < 4 || (sample + i) % 5 == 0)
+        target[row * 2 + i] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+  session.input("learning_rate").as()[0] = 1e-2f;
+}
+
+void tell_batch(Session& session, int64_t number) {
+  session.input("first_batch").as<uint8_t>()[0] = number == 0;
+  session.input("last_batch").as<uint8_t>()[0] = number == 2;
+}
+
+/// One step of three accumulated batches of four samples.
+void accumulate_step(Session& session, int64_t step) {
+  for (int64_t number = 0; number < 3; ++number) {
+    feed_samples(session, step * 12 + number * 4);
+    tell_batch(session, number);
+    session.run();
+    CHECK((session.output("applied").as()[0] == 1) == (number == 2));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("session: accumulated batches of unequal counts make the step of one large batch") {
+  for (const char* name : {"adamw", "sgd"})
+    for (const float clip : {0.0f, 0.05f}) {
+      const OptimizerOptions options = {.name = name, .epsilon = 1e-3f, .clip_norm = clip};
+      OptimizerOptions three = options;
+      three.accumulate = 3;
+      Session whole = fit_session(12, options), parts = fit_session(4, three);
+      for (int64_t step = 0; step < 6; ++step) {
+        feed_samples(whole, step * 12);
+        whole.run();
+        accumulate_step(parts, step);
+        INFO(name << " " << clip << " step " << step);
+        for (const char* output : {"loss", "gradient_norm"})
+          CHECK(parts.output(output).as()[0] ==
+                doctest::Approx(whole.output(output).as()[0]).epsilon(1e-5));
+      }
+      CHECK(parts.state("optimizer/step").as()[0] == 6);
+      CHECK(parts.state().size() == whole.state().size());  // sums are not kept
+      for (const TensorView& view : whole.state()) {
+        INFO(view.name);
+        for (size_t i = 0; i < view.as().size(); ++i)
+          CHECK(std::abs(parts.state(view.name).as()[i] - view.as()[i]) < 2e-5);
+      }
+    }
+}
+
+TEST_CASE(
+    "session: one batch that is not finite skips its step of accumulated batches, not the next") {
+  const OptimizerOptions options = {.clip_norm = 1, .average_decay = 0.9f, .accumulate = 3};
+  Session session = fit_session(4, options), other = fit_session(4, options);
+  accumulate_step(session, 0);
+  accumulate_step(other, 0);
+  const std::string before = state_bytes(session);
+  for (int64_t number = 0; number < 3; ++number) {
+    feed_samples(session, 12 + number * 4);
+    tell_batch(session, number);
+    if (number == 1) session.input("x").as()[3] = std::numeric_limits<float>::infinity();
+    session.run();
+    CHECK(session.output("applied").as()[0] == 0);
+    CHECK((state_bytes(session) == before));
+  }
+  accumulate_step(session, 1);
+  accumulate_step(other, 1);
+  CHECK((state_bytes(session) == state_bytes(other)));
+}
+
+TEST_CASE("session: accumulation takes its sums beside the memory of one batch, and not more") {
+  const OptimizerOptions once = {}, many = {.accumulate = 8};
+  const Session one = fit_session(4, once, 128, 6), eight = fit_session(4, many, 128, 6);
+  CHECK(2 * eight.program().arena_bytes < one.program().arena_bytes);  // no gradient waits
+  int64_t parameters = 0;
+  for (const StateBuffer& entry : one.program().state)
+    if (entry.trainable) parameters += one.state(entry.name).type.elements();
+  CHECK(eight.program().state_bytes - one.program().state_bytes <
+        static_cast<size_t>(parameters) * 4 + 1024);
+}
+
+TEST_CASE("session: reduced optimizer states train as f32 does and go on from a file bit for bit") {
+  const test::TemporaryFolder temporary;
+  const auto run = [](Session& session, int64_t from, int64_t to) {
+    double loss = 0;
+    for (int64_t step = from; step < to; ++step) {
+      feed_samples(session, step % 20 * 12);
+      session.run();
+      if (step >= to - 20) loss += session.output("loss").as()[0] / 20;
+    }
+    return loss;
+  };
+  for (const char* name : {"adamw", "sgd"}) {
+    Session plain = fit_session(12, {.name = name}, 64);
+    const double first = run(plain, 0, 20), wanted = run(plain, 20, 300);
+    CHECK(wanted < 0.3 * first);
+    for (const auto& [state, type] : {std::pair{"bf16", DType::bf16}, {"int8", DType::u8}}) {
+      INFO(name << " " << state);
+      const OptimizerOptions options = {.name = name, .state = state};
+      Session reduced = fit_session(12, options, 64);
+      const std::string kind = std::string(name) == "sgd" ? "momentum" : "second";
+      CHECK(reduced.state("optimizer/" + kind + "/b0/weight").type.dtype == type);
+      CHECK(reduced.state("optimizer/" + kind + "/b0/bias").type.dtype == DType::f32);
+      run(reduced, 0, 100);
+      std::vector<NamedTensor> tensors;
+      const auto views = reduced.state();
+      for (const TensorView& view : views) tensors.push_back({view.name, view.type, view.bytes});
+      const Path file = temporary.path() / (std::string(name) + state);
+      write_safetensors(file, tensors);
+      const double found = run(reduced, 100, 300);
+      CHECK(std::abs(found - wanted) < 0.05 * first);
+
+      Session resumed = fit_session(12, options, 64);
+      const SafetensorsFile saved(file);
+      for (const TensorView& view : resumed.state()) {
+        const NamedTensor* tensor = saved.find(view.name);
+        REQUIRE((tensor != nullptr && tensor->type == view.type));
+        std::ranges::copy(tensor->bytes, view.bytes.begin());
+      }
+      run(resumed, 100, 300);
+      CHECK((state_bytes(resumed) == state_bytes(reduced)));
+    }
+  }
+  CHECK_THROWS_AS(fit_session(4, {.state = "int4"}), Error);
 }
 
 TEST_CASE("session: saved, loaded into a new session and continued is never having stopped") {

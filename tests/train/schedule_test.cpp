@@ -53,6 +53,8 @@ TEST_CASE("schedule: the number of steps comes from steps, else from epochs") {
   run::Recipe recipe;
   recipe.training.epochs = 2.5;
   CHECK(total_steps(recipe, 7) == 18);
+  recipe.training.accumulate = 4;
+  CHECK(total_steps(recipe, 7) == 5);
   recipe.training.epochs = 1e-6;
   CHECK(total_steps(recipe, 7) == 1);
   recipe.training.steps = 5;

@@ -93,6 +93,22 @@ TEST_CASE("train: interrupted and resumed, the weights are those of an uninterru
     }
 }
 
+TEST_CASE("train: accumulated batches and 8-bit states, interrupted and resumed, end the same") {
+  const Drives drives;
+  const auto recipe = [&](int64_t steps) {
+    return tiny_recipe(drives.data, "pilotnet",
+                       {"training.accumulate=3", "optimizer.state=int8", "schedule.name=constant",
+                        fmt::format("training.steps={}", steps)});
+  };
+  const Path whole = drives.folder("whole"), parts = drives.folder("parts");
+  train::train(recipe(7), whole);
+  for (const int64_t steps : {2, 5, 7}) CHECK(train::train(recipe(steps), parts).steps == steps);
+  CHECK(weights(parts) == weights(whole));
+  CHECK(position(parts).step == 7);
+  CHECK(position(parts).samples_seen == 7 * 3 * 8);
+  CHECK(position(parts).epoch * 56 + position(parts).sample == 7 * 3 * 8);
+}
+
 TEST_CASE(
     "train: asked to stop, it saves and goes on later to the same weights and the same best") {
   const Drives drives;

@@ -46,6 +46,7 @@ constexpr Row kRows[] = {
     {&ops::group_norm, make_group_norm, bf16_too},                                    // Highway
     {&ops::group_norm_gradient, make_group_norm_gradient, bf16_too},                  // Highway
     {&ops::adamw_update, make_adamw},                                                 // Highway
+    {&ops::sgd_update, make_sgd},                                                     // Highway
     {&ops::attention, make_attention},                                                // Highway
     {&ops::attention_gradient, make_attention_gradient},                              // Highway
     {&ops::cross_entropy, make_cross_entropy, bf16_too},                              // Highway
@@ -69,7 +70,6 @@ constexpr Row kRows[] = {
     {&ops::average_pool_gradient, make_average_pool_gradient},
     {&ops::random_uniform, make_random_uniform},
     {&ops::random_normal, make_random_normal},  // Highway
-    {&ops::sgd_update, make_sgd},
 };
 
 bool has_bf16(const KernelRequest& request) {

@@ -7,7 +7,7 @@
 #include "ops/ops.h"
 #include "ops/pooling.h"
 
-// Kernels that are plain loops cut for the threads: rows by number, running sums, pooling, SGD.
+// Kernels that are plain loops cut for the threads: rows by number, running sums, pooling.
 namespace argosy::cpu {
 namespace {
 
@@ -130,26 +130,6 @@ std::optional<Kernel> make_cumulative_sum(const KernelRequest& request) {
 /// A loop over few numbers, which no second thread would shorten.
 std::optional<Kernel> make_count_values(const KernelRequest& request) {
   return Kernel{.run = request.op.reference};
-}
-
-std::optional<Kernel> make_sgd(const KernelRequest& request) {
-  for (const Type& type : request.in)
-    if (type.dtype != DType::f32) return {};
-  const auto momentum = static_cast<float>(request.attributes.get<double>("momentum"));
-  const auto decay = static_cast<float>(request.attributes.get<double>("weight_decay"));
-  return Kernel{.run = [=](KernelArgs& k) {
-    const float rate = k.in(3)[0], scale = k.in(4)[0];
-    const bool skip = k.in(5)[0] == 0;
-    const float *p = k.in(0).data(), *g = k.in(1).data(), *b = k.in(2).data();
-    float *p_out = k.out(0).data(), *b_out = k.out(1).data();
-    parallel_for(static_cast<int64_t>(k.out(0).size()), kGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const float old = p[i], kept = b[i], next = momentum * kept + (g[i] * scale + decay * old);
-        p_out[i] = skip ? old : old - rate * next;
-        b_out[i] = skip ? kept : next;
-      }
-    });
-  }};
 }
 
 }  // namespace argosy::cpu

@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <numeric>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/row_access.h"
@@ -13,7 +13,7 @@
 //
 #include "backend/cpu/vector_math-inl.h"
 
-// Kernels that work on rows of the last axis: sums, softmax, layer norm; and AdamW's sweep.
+// Kernels that work on rows of the last axis: sums, softmax, layer norm.
 HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
 float SumRow(const float* x, size_t n) {
@@ -149,36 +149,6 @@ void LayerNormGradientRow(const float* dy, const float* x, const float* scale, f
       });
 }
 
-void AdamwRange(const float* p, const float* g, const float* m, const float* v, float* p_out,
-                float* m_out, float* v_out, const float* settings, size_t n) {
-  const D d;
-  const float beta1 = settings[0], beta2 = settings[1], epsilon = settings[2], keep = settings[3],
-              rate = settings[4], correct2 = settings[5], scale = settings[6];
-  const V b1 = hn::Set(d, 1.0f - beta1), b2 = hn::Set(d, beta2), b2_rest = hn::Set(d, 1.0f - beta2);
-  const V inverse2 = hn::Set(d, 1.0f / correct2), eps = hn::Set(d, epsilon),
-          kept = hn::Set(d, keep), step = hn::Set(d, rate);
-  const V factor = hn::Set(d, scale);
-  for_vectors(
-      n,
-      [&](size_t i) {
-        const V grad = hn::Mul(hn::LoadU(d, g + i), factor), old_m = hn::LoadU(d, m + i);
-        const V new_m = hn::MulAdd(b1, hn::Sub(grad, old_m), old_m);
-        const V new_v = hn::MulAdd(b2, hn::LoadU(d, v + i), hn::Mul(b2_rest, hn::Mul(grad, grad)));
-        const V below = hn::MulAdd(hn::Sqrt(new_v), inverse2, eps);
-        hn::StoreU(hn::NegMulAdd(step, hn::Div(new_m, below), hn::Mul(hn::LoadU(d, p + i), kept)),
-                   d, p_out + i);
-        hn::StoreU(new_m, d, m_out + i);
-        hn::StoreU(new_v, d, v_out + i);
-      },
-      [&](size_t i) {
-        const float grad = g[i] * scale, new_m = m[i] + (1.0f - beta1) * (grad - m[i]);
-        const float new_v = beta2 * v[i] + (1.0f - beta2) * grad * grad;
-        p_out[i] = p[i] * keep - rate * (new_m / (std::sqrt(new_v) / correct2 + epsilon));
-        m_out[i] = new_m;
-        v_out[i] = new_v;
-      });
-}
-
 }  // namespace argosy::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -191,7 +161,6 @@ HWY_EXPORT(AddRow);
 HWY_EXPORT(SoftmaxRow);
 HWY_EXPORT(LayerNormRow);
 HWY_EXPORT(LayerNormGradientRow);
-HWY_EXPORT(AdamwRange);
 
 namespace {
 
@@ -214,16 +183,6 @@ bool is_wide(Types types) {
 }
 
 size_t z(int64_t n) { return static_cast<size_t>(n); }
-
-/// Cuts [0, n) for the threads at multiples of any vector's length, so that the cut does not decide
-/// which elements are computed alone.
-template <typename Body>
-void for_ranges(int64_t n, Body body) {
-  constexpr int64_t kBlock = 1024;
-  parallel_for((n + kBlock - 1) / kBlock, kGrain / kBlock, [&](int64_t begin, int64_t end) {
-    body(begin * kBlock, std::min(n, end * kBlock));
-  });
-}
 
 /// Rows per part when a column sum over `rows` of `width` is cut so that parts have about kPart
 /// elements.
@@ -296,11 +255,31 @@ std::optional<Kernel> make_reduction(const KernelRequest& request) {
                   [](const float* x, size_t n) { return HWY_DYNAMIC_DISPATCH(SumRow)(x, n); });
 }
 
+/// All operands together, cut into parts of at most kPart elements.
 std::optional<Kernel> make_sum_of_squares(const KernelRequest& request) {
   if (!all_f32(request)) return {};
-  return sum_rows(1, request.in[0].elements(), [](const float* x, size_t n) {
-    return HWY_DYNAMIC_DISPATCH(SquaresOfRow)(x, n);
-  });
+  std::vector<int64_t> first_part = {0};  // of each operand, and the number of all
+  for (const Type& type : request.in)
+    first_part.push_back(first_part.back() + (type.elements() + kPart - 1) / kPart);
+  const int64_t parts = first_part.back();
+  return Kernel{.run =
+                    [first_part = std::move(first_part), parts](KernelArgs& k) {
+                      auto* totals = reinterpret_cast<float*>(k.workspace);
+                      parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+                        const auto after =
+                            std::upper_bound(first_part.begin(), first_part.end(), begin);
+                        auto operand = z(after - first_part.begin() - 1);
+                        for (int64_t part = begin; part < end; ++part) {
+                          while (part >= first_part[operand + 1]) ++operand;
+                          const auto x = k.in(operand);
+                          const size_t first = z((part - first_part[operand]) * kPart);
+                          totals[part] = HWY_DYNAMIC_DISPATCH(SquaresOfRow)(
+                              x.data() + first, std::min(z(kPart), x.size() - first));
+                        }
+                      });
+                      k.out()[0] = static_cast<float>(std::accumulate(totals, totals + parts, 0.0));
+                    },
+                .workspace_bytes = z(parts) * sizeof(float)};
 }
 
 std::optional<Kernel> make_softmax(const KernelRequest& request) {
@@ -365,37 +344,6 @@ std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request) {
                       }
                     },
                 .workspace_bytes = z(parts * 2 * n) * sizeof(float)};
-}
-
-std::optional<Kernel> make_adamw(const KernelRequest& request) {
-  if (!all_f32(request)) return {};
-  const auto setting = [&](const char* name) {
-    return static_cast<float>(request.attributes.get<double>(name));
-  };
-  const float beta1 = setting("beta1"), beta2 = setting("beta2"), epsilon = setting("epsilon"),
-              decay = setting("weight_decay");
-  return Kernel{.run = [=](KernelArgs& k) {
-    const float rate = k.in(4)[0], step = k.in(5)[0], scale = k.in(6)[0];
-    if (k.in(7)[0] == 0) {  // a skipped step keeps everything as it is
-      for (size_t o = 0; o < 3; ++o) {
-        const std::byte* kept = k.in_bytes[o == 0 ? 0 : o + 1];
-        if (kept != k.out_bytes[o]) std::memcpy(k.out_bytes[o], kept, k.out_types[o].bytes());
-      }
-      return;
-    }
-    const float settings[] = {beta1,
-                              beta2,
-                              epsilon,
-                              1.0f - rate * decay,
-                              static_cast<float>(rate / (1.0 - std::pow(double{beta1}, step))),
-                              static_cast<float>(std::sqrt(1.0 - std::pow(double{beta2}, step))),
-                              scale};
-    for_ranges(static_cast<int64_t>(k.out(0).size()), [&](int64_t begin, int64_t end) {
-      HWY_DYNAMIC_DISPATCH(AdamwRange)(&k.in(0)[z(begin)], &k.in(1)[z(begin)], &k.in(2)[z(begin)],
-                                       &k.in(3)[z(begin)], &k.out(0)[z(begin)], &k.out(1)[z(begin)],
-                                       &k.out(2)[z(begin)], settings, z(end - begin));
-    });
-  }};
 }
 
 }  // namespace argosy::cpu
