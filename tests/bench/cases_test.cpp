@@ -29,7 +29,7 @@ TEST_CASE("bench: ten steps of the driving case have PyTorch's losses") {
 
 TEST_CASE("bench: in bf16 ten steps of the driving case stay near PyTorch's f32 losses") {
   const bench::Case& which = bench::find_case("driving");
-  Session session = bench::training_session(which, true);
+  Session session = bench::training_session(which, {.passes = {.bf16 = true}});
   CHECK(bench::loss_difference(which, bench::losses(session, 10)) < bench::loss_tolerance(true));
   CHECK(session.reference_ops() == bench::training_session(which).reference_ops());
 }

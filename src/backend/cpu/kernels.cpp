@@ -45,8 +45,8 @@ constexpr Row kRows[] = {
     {&ops::layer_norm_gradient, make_layer_norm_gradient, bf16_too},                  // Highway
     {&ops::group_norm, make_group_norm, bf16_too},                                    // Highway
     {&ops::group_norm_gradient, make_group_norm_gradient, bf16_too},                  // Highway
-    {&ops::adamw_update, make_adamw},                                                 // Highway
-    {&ops::sgd_update, make_sgd},                                                     // Highway
+    {&ops::adamw_update, make_adamw, bf16_too},                                       // Highway
+    {&ops::sgd_update, make_sgd, bf16_too},                                           // Highway
     {&ops::attention, make_attention},                                                // Highway
     {&ops::attention_gradient, make_attention_gradient},                              // Highway
     {&ops::cross_entropy, make_cross_entropy, bf16_too},                              // Highway
