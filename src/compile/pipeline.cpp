@@ -19,14 +19,15 @@ bool plain(Graph& graph, const PassOptions&) {
 
 std::span<const Pass> passes() {
   // The order is the design: what is known is computed, what is the same is shared, what is unread
-  // is dropped, what is left of pointwise work is grouped, and what then crosses memory may be made
-  // narrower. Then come the order of nodes and what is computed twice: the passes before would undo
-  // both.
+  // is dropped, logits are taken apart, what is left of pointwise work is grouped, and what then
+  // crosses memory may be made narrower. Then come the order of nodes and what is computed twice:
+  // the passes before would undo both.
   static const Pass all[] = {
       {"fold-constants", plain<fold_constants>},
       {"simplify", plain<simplify>},
       {"share-common", plain<share_common>},
       {"remove-dead", plain<remove_dead>},
+      {"chunk-logits", chunk_logits},
       {"fuse-pointwise", plain<fuse_pointwise>},
       {"mixed-precision", mixed_precision},
       {"update-early", plain<update_early>},

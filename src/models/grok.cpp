@@ -36,8 +36,9 @@ GrokOutput grok(const Scope& scope, const Tensor& tokens, const GrokOptions& opt
     balance = balance ? balance + mixture.balance_loss : mixture.balance_loss;
   }
   const Tensor last = ops::reshape_to(norm(scope / "norm", x), {count, width});
-  return {.logits = ops::matrix_multiply(last, table, false, true) *
-                    static_cast<float>(options.output_multiplier),
+  // the rows are scaled and not their logits, which are many more numbers
+  const Tensor scaled = last * static_cast<float>(options.output_multiplier);
+  return {.logits = ops::matrix_multiply(scaled, table, false, true),
           .balance_loss = balance / static_cast<float>(options.layers)};
 }
 

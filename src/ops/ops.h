@@ -39,7 +39,7 @@ extern const OpDef max_pool, max_pool_gradient, average_pool, average_pool_gradi
 extern const OpDef softmax, layer_norm, layer_norm_gradient, rms_norm, rms_norm_gradient;
 extern const OpDef group_norm, group_norm_gradient;
 extern const OpDef attention, attention_gradient, rotary;
-extern const OpDef cross_entropy, cross_entropy_gradient;
+extern const OpDef cross_entropy, cross_entropy_gradient, projected_cross_entropy;
 // Random numbers.
 extern const OpDef random_uniform, random_normal;
 // Optimizers.

@@ -82,6 +82,7 @@ std::span<const OpDef* const> all_ops() {
       &rotary,
       &cross_entropy,
       &cross_entropy_gradient,
+      &projected_cross_entropy,
       &random_uniform,
       &random_normal,
       &adamw_update,

@@ -105,11 +105,12 @@ TEST_CASE("passes: chains that meet become one sweep, unless something between t
 
 TEST_CASE("passes: an unknown name is refused with the names there are") {
   Graph graph;
-  CHECK_THROWS_WITH_AS(run_passes(graph, {.off = {"fuse"}}),
-                       "compile: no pass is named fuse; choose from fold-constants, simplify, "
-                       "share-common, remove-dead, fuse-pointwise, mixed-precision, update-early, "
-                       "run-late, recompute",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      run_passes(graph, {.off = {"fuse"}}),
+      "compile: no pass is named fuse; choose from fold-constants, simplify, "
+      "share-common, remove-dead, chunk-logits, fuse-pointwise, mixed-precision, update-early, "
+      "run-late, recompute",
+      Error);
 }
 
 TEST_CASE("passes: equal work is done once and unread work not at all") {

@@ -51,6 +51,7 @@ constexpr Row kRows[] = {
     {&ops::attention_gradient, make_attention_gradient},                              // Highway
     {&ops::cross_entropy, make_cross_entropy, bf16_too},                              // Highway
     {&ops::cross_entropy_gradient, make_cross_entropy_gradient, bf16_too},            // Highway
+    {&ops::projected_cross_entropy, make_projected_cross_entropy},                    // Highway
     {&ops::rms_norm, make_rms_norm, bf16_too},                                        // Highway
     {&ops::rms_norm_gradient, make_rms_norm_gradient, bf16_too},                      // Highway
     {&ops::rotary, make_rotary, bf16_too},

@@ -49,6 +49,7 @@ std::optional<Kernel> make_attention(const KernelRequest& request);
 std::optional<Kernel> make_attention_gradient(const KernelRequest& request);
 std::optional<Kernel> make_cross_entropy(const KernelRequest& request);
 std::optional<Kernel> make_cross_entropy_gradient(const KernelRequest& request);
+std::optional<Kernel> make_projected_cross_entropy(const KernelRequest& request);
 std::optional<Kernel> make_rms_norm(const KernelRequest& request);
 std::optional<Kernel> make_rms_norm_gradient(const KernelRequest& request);
 std::optional<Kernel> make_rotary(const KernelRequest& request);

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/product.h"
 #include "backend/cpu/row_access.h"
 #include "base/threads.h"
 #include "ops/ops.h"
@@ -134,6 +135,29 @@ void for_rows(int64_t rows, int64_t width, Body body) {
   });
 }
 
+void check_labels(std::span<const int32_t> labels, int64_t classes) {
+  for (const int32_t label : labels)
+    check(label < classes, "label {} with {} classes", label, classes);
+}
+
+void loss_of_row(const float* logits, int32_t label, int64_t n, float& loss, float& log_sum_exp) {
+  log_sum_exp = HWY_DYNAMIC_DISPATCH(LogSumExpRow)(logits, z(n));
+  loss = label < 0 ? 0.0f : log_sum_exp - logits[label];
+}
+
+/// `gradient` may be where the logits are.
+void gradient_of_row(const float* logits, int32_t label, float log_sum_exp, float dloss, int64_t n,
+                     float* gradient) {
+  if (label < 0) {
+    std::fill_n(gradient, n, 0.0f);
+    return;
+  }
+  HWY_DYNAMIC_DISPATCH(SoftmaxTimesRow)(logits, log_sum_exp, dloss, gradient, z(n));
+  if (label < n) gradient[label] -= dloss;
+}
+
+void multiply(const Product& product) { multiply_all({&product, 1}); }
+
 }  // namespace
 
 std::optional<Kernel> make_cross_entropy(const KernelRequest& request) {
@@ -141,13 +165,9 @@ std::optional<Kernel> make_cross_entropy(const KernelRequest& request) {
   return Kernel{.run = [=](KernelArgs& k) {
     const ReadRows logits(k, 0, n);
     const auto labels = k.in<int32_t>(1);
-    for (const int32_t label : labels) check(label < n, "label {} with {} classes", label, n);
+    check_labels(labels, n);
     for_rows(rows, n, [&](int64_t row) {
-      const float* x = logits[row];
-      const float all = HWY_DYNAMIC_DISPATCH(LogSumExpRow)(x, z(n));
-      const int32_t label = labels[z(row)];
-      k.out(0)[z(row)] = label < 0 ? 0.0f : all - x[label];
-      k.out(1)[z(row)] = all;
+      loss_of_row(logits[row], labels[z(row)], n, k.out(0)[z(row)], k.out(1)[z(row)]);
     });
   }};
 }
@@ -158,19 +178,57 @@ std::optional<Kernel> make_cross_entropy_gradient(const KernelRequest& request) 
     const ReadRows logits(k, 0, n);
     const WriteRows gradient(k, 0, n);
     for_rows(rows, n, [&](int64_t row) {
-      const int32_t label = k.in<int32_t>(1)[z(row)];
-      float* dx = gradient.place(row);
-      if (label < 0) {
-        std::fill_n(dx, n, 0.0f);
-        gradient.store(row);
-        return;
-      }
-      const float dloss = k.in(3)[z(row)];
-      HWY_DYNAMIC_DISPATCH(SoftmaxTimesRow)(logits[row], k.in(2)[z(row)], dloss, dx, z(n));
-      if (label < n) dx[label] -= dloss;
+      gradient_of_row(logits[row], k.in<int32_t>(1)[z(row)], k.in(2)[z(row)], k.in(3)[z(row)], n,
+                      gradient.place(row));
       gradient.store(row);
     });
   }};
+}
+
+std::optional<Kernel> make_projected_cross_entropy(const KernelRequest& request) {
+  // enough rows that adding to the table's gradient is little beside the products
+  constexpr int64_t kRows = 512;
+  const int64_t rows = request.in[0].shape[0], width = request.in[0].shape[1],
+                n = request.in[1].shape[0], most = std::min(rows, kRows);
+  return Kernel{.run =
+                    [=](KernelArgs& k) {
+                      const auto labels = k.in<int32_t>(2);
+                      check_labels(labels, n);
+                      const float *x = k.in(0).data(), *table = k.in(1).data();
+                      float *dx = k.out(2).data(), *dtable = k.out(3).data();
+                      auto* logits = reinterpret_cast<float*>(k.workspace);  // then their gradients
+                      using enum Operand::Kind;
+                      for (int64_t begin = 0; begin < rows; begin += most) {
+                        const int64_t taken = std::min(most, rows - begin);
+                        multiply({.m = taken,
+                                  .n = n,
+                                  .k = width,
+                                  .a = {.kind = along, .data = x + begin * width, .step = width},
+                                  .b = {.kind = along, .data = table, .step = width},
+                                  .c = logits});
+                        for_rows(taken, n, [&](int64_t row) {
+                          const size_t at = z(begin + row);
+                          float* logit = logits + row * n;
+                          loss_of_row(logit, labels[at], n, k.out(0)[at], k.out(1)[at]);
+                          gradient_of_row(logit, labels[at], k.out(1)[at], k.in(3)[at], n, logit);
+                        });
+                        multiply({.m = taken,
+                                  .n = width,
+                                  .k = n,
+                                  .a = {.kind = along, .data = logits, .step = n},
+                                  .b = {.kind = across, .data = table, .step = width},
+                                  .c = dx + begin * width});
+                        multiply({.m = n,
+                                  .n = width,
+                                  .k = taken,
+                                  .a = {.kind = across, .data = logits, .step = n},
+                                  .b = {.kind = across, .data = x + begin * width, .step = width},
+                                  .c = dtable,
+                                  .add = begin > 0});
+                      }
+                      if (rows == 0) std::fill_n(dtable, n * width, 0.0f);
+                    },
+                .workspace_bytes = z(most * n) * sizeof(float)};
 }
 
 std::optional<Kernel> make_rms_norm(const KernelRequest& request) {

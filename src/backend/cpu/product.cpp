@@ -251,7 +251,7 @@ void Multiply(const Product& p, const Part& part, const Blocks& blocks) {
     const auto vectors = [&](int64_t j) { return right - j > kLanes ? 2 : 1; };
     for (int64_t first = 0; first < p.k; first += kDepth) {
       const int64_t depth = std::min(kDepth, p.k - first);
-      const bool add = first > 0;
+      const bool add = first > 0 || p.add;
       for (int64_t j = left; j < right; j += kWide)
         PackRight(p, j, vectors(j) * kLanes, first, depth, blocks.b + (j - left) * depth);
       for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -345,6 +345,7 @@ void multiply_all(std::span<const Product> products) {
         const Part part = {first * kRows, std::min(p.m, last * kRows), column(block),
                            column(block + 1)};
         if (part.row >= part.row_end || part.column >= part.column_end) continue;
+        if (p.k == 0 && p.add) continue;
         if (p.k == 0)
           for (int64_t row = part.row; row < part.row_end; ++row)
             std::fill(p.c + row * n + part.column, p.c + row * n + part.column_end, 0.0f);

@@ -41,6 +41,7 @@ struct Product {
   int64_t m = 0, n = 0, k = 0;
   Operand a, b;
   float* c = nullptr;
+  bool add = false;  ///< to what c holds
 };
 
 /// Computes all of them, which have one n, on the threads. Each number is summed in one order,
