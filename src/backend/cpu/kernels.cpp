@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/cpu/pointwise_steps.h"
+#include "base/log.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 
@@ -162,6 +163,18 @@ Kernel make_reference_kernel(const KernelRequest& request) {
 
 Kernel make_widened_kernel(const KernelRequest& request) { return widened(request, make_kernel); }
 
+namespace {
+void say_once_that_bf16_is_widened(const OpDef& op) {
+  static const bool said = [&] {
+    log::info(
+        "this CPU has no {} in bf16: f32 computes it, with the same numbers to rounding, slower",
+        op.name);
+    return true;
+  }();
+  (void)said;
+}
+}  // namespace
+
 Kernel make_kernel(const KernelRequest& request) {
   bool empty = true;
   for (const Type& type : request.out) empty &= type.elements() == 0;
@@ -169,9 +182,11 @@ Kernel make_kernel(const KernelRequest& request) {
   if (request.op.pointwise.arity > 0)
     if (auto kernel = make_pointwise(request)) return *kernel;
   const bool narrow = has_bf16(request);
-  for (const Row& row : kRows)
-    if (row.op == &request.op && (row.takes == bf16_too || !narrow))
-      if (auto kernel = row.make(request)) return *kernel;
+  for (const Row& row : kRows) {
+    if (row.op != &request.op || (narrow && row.takes != bf16_too)) continue;
+    if (auto kernel = row.make(request)) return *kernel;
+    if (narrow) say_once_that_bf16_is_widened(request.op);
+  }
   return narrow && !request.op.any_dtype ? make_widened_kernel(request)
                                          : make_reference_kernel(request);
 }

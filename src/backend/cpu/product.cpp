@@ -181,18 +181,19 @@ void PackRight(const Product& p, int64_t column, int64_t wide, int64_t first, in
       const int64_t y = place.row * t.down.place_step + t.down.first + tap_row * t.down.tap_step;
       const int64_t x = place.column * t.across.place_step + t.across.first;
       const int64_t left = x + tap * t.across.tap_step, right = x + last_tap * t.across.tap_step;
-      const float* row = b.data + (place.image * t.down.pixels + y) * t.across.pixels * t.channels;
+      // where the row begins, if it is on the picture
+      const int64_t row = (place.image * t.down.pixels + y) * t.across.pixels * t.channels;
       if (y < 0 || y >= t.down.pixels) {
         std::fill_n(to, length, 0.0f);
       } else if (left < 0 || right >= t.across.pixels) {
         for (int64_t i = 0; i < length; ++i) {
           const int64_t pixel = x + (in_row + i) / t.channels * t.across.tap_step;
           to[i] = pixel >= 0 && pixel < t.across.pixels
-                      ? row[pixel * t.channels + (in_row + i) % t.channels]
+                      ? b.data[row + pixel * t.channels + (in_row + i) % t.channels]
                       : 0.0f;
         }
       } else {
-        const float* from = row + left * t.channels + in_row % t.channels;
+        const float* from = b.data + row + left * t.channels + in_row % t.channels;
         if (length == 2 * kLanes) {
           hn::StoreU(hn::LoadU(d, from), d, to);
           hn::StoreU(hn::LoadU(d, from + kLanes), d, to + kLanes);
