@@ -1,6 +1,23 @@
+#include "ops/matmul.h"
+
 #include "ops/ops.h"
 
 namespace argosy::ops {
+
+MatmulSizes matmul_sizes(Types in, const Attributes& attributes) {
+  const Shape &a = in[0].shape, &b = in[1].shape;
+  const bool ta = attributes.get<bool>("transpose_a"), tb = attributes.get<bool>("transpose_b");
+  const size_t ra = a.size(), rb = b.size();
+  MatmulSizes s{.m = ta ? a[ra - 1] : a[ra - 2],
+                .n = tb ? b[rb - 2] : b[rb - 1],
+                .k = ta ? a[ra - 2] : a[ra - 1],
+                .shared_b = rb == 2,
+                .transpose_a = ta,
+                .transpose_b = tb};
+  for (size_t i = 0; i + 2 < ra; ++i) s.batch *= a[i];
+  return s;
+}
+
 namespace {
 
 struct Flags {
@@ -11,23 +28,6 @@ Flags flags(const Attributes& attributes) {
   return {attributes.get<bool>("transpose_a"), attributes.get<bool>("transpose_b")};
 }
 
-struct Sizes {
-  int64_t batch = 1, m, n, k;
-  bool shared_b;
-};
-
-Sizes sizes(Types in, const Attributes& attributes) {
-  const Shape &a = in[0].shape, &b = in[1].shape;
-  const Flags t = flags(attributes);
-  const size_t ra = a.size(), rb = b.size();
-  Sizes s{.m = t.a ? a[ra - 1] : a[ra - 2],
-          .n = t.b ? b[rb - 2] : b[rb - 1],
-          .k = t.a ? a[ra - 2] : a[ra - 1],
-          .shared_b = rb == 2};
-  for (size_t i = 0; i + 2 < ra; ++i) s.batch *= a[i];
-  return s;
-}
-
 std::vector<Type> infer(const InferArgs& args) {
   const Shape &a = args.in[0].shape, &b = args.in[1].shape;
   args.require(a.size() >= 2 && b.size() >= 2, "operands need at least two dimensions");
@@ -36,7 +36,7 @@ std::vector<Type> infer(const InferArgs& args) {
   args.require(
       b.size() == 2 || (b.size() == a.size() && std::equal(a.begin(), a.end() - 2, b.begin())),
       "outer dimensions differ");
-  const Sizes s = sizes(args.in, args.attributes);
+  const MatmulSizes s = matmul_sizes(args.in, args.attributes);
   const Flags t = flags(args.attributes);
   args.require(s.k == (t.b ? b[b.size() - 1] : b[b.size() - 2]),
                fmt::format("inner sizes differ{}{}", t.a ? ", a transposed" : "",
@@ -68,13 +68,13 @@ std::vector<Tensor> gradient(const GradArgs& g) {
 }
 
 double flops(Types in, Types, const Attributes& attributes) {
-  const Sizes s = sizes(in, attributes);
+  const MatmulSizes s = matmul_sizes(in, attributes);
   return 2.0 * static_cast<double>(s.batch) * static_cast<double>(s.m) * static_cast<double>(s.n) *
          static_cast<double>(s.k);
 }
 
 void reference(KernelArgs& k) {
-  const Sizes s = sizes(k.in_types, k.attributes);
+  const MatmulSizes s = matmul_sizes(k.in_types, k.attributes);
   const Flags t = flags(k.attributes);
   const auto c = k.out();
   for (int64_t batch = 0; batch < s.batch; ++batch) {

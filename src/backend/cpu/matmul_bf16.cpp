@@ -1,7 +1,6 @@
-#include <utility>
-
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/onednn.h"
+#include "ops/matmul.h"
 
 namespace argosy::cpu {
 namespace {
@@ -32,19 +31,13 @@ dnnl::matmul::primitive_desc describe(Make make, DType result) {
 /// Where the CPU multiplies bf16; the sums are f32, and so is the result where that is asked for.
 std::optional<Kernel> make_matmul_bf16(const KernelRequest& request) {
   if (request.in[0].dtype != DType::bf16) return {};
-  const bool transpose_a = request.attributes.get<bool>("transpose_a"),
-             transpose_b = request.attributes.get<bool>("transpose_b");
-  const Shape &a = request.in[0].shape, &b = request.in[1].shape, &c = request.out[0].shape;
-  const int64_t columns = c.back(), inner = transpose_a ? a[a.size() - 2] : a.back();
-  int64_t rows = c[c.size() - 2], batch = 1;
-  for (size_t i = 0; i + 2 < a.size(); ++i) batch *= a[i];
-  const int64_t batch_b = b.size() == 2 ? 1 : batch;
-  if (inner == 0) return {};
-  if (b.size() == 2 && !transpose_a) rows *= std::exchange(batch, 1);  // one tall matrix
+  const ops::MatmulSizes s = ops::matmul_sizes(request.in, request.attributes).joined();
+  if (s.k == 0) return {};
   return if_supported([&]() -> std::optional<Kernel> {
-    const memory::desc a_desc = matrix(batch, rows, inner, transpose_a, DType::bf16),
-                       b_desc = matrix(batch_b, inner, columns, transpose_b, DType::bf16),
-                       c_desc = matrix(batch, rows, columns, false, request.out[0].dtype);
+    const memory::desc a_desc = matrix(s.batch, s.m, s.k, s.transpose_a, DType::bf16),
+                       b_desc =
+                           matrix(s.shared_b ? 1 : s.batch, s.k, s.n, s.transpose_b, DType::bf16),
+                       c_desc = matrix(s.batch, s.m, s.n, false, request.out[0].dtype);
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     const auto description = describe(
