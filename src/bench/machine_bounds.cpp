@@ -1,0 +1,95 @@
+#include "bench/machine_bounds.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "base/threads.h"
+#include "bench/measure.h"
+#include "engine/session.h"
+#include "ir/op.h"
+#include "ops/ops.h"
+
+namespace argosy::bench {
+namespace {
+
+constexpr double kSecondsEach = 0.06;
+
+bool multiplies_bf16(const Program& program, const Call& call) {
+  return call.op->precision == Precision::narrow && !call.inputs.empty() &&
+         program.buffers[static_cast<size_t>(call.inputs[0])].type.dtype == DType::bf16;
+}
+
+double product_flops(DType dtype, int64_t size) {
+  Graph graph;
+  const Type square{dtype, {size, size}};
+  graph.output("c", ops::matrix_multiply(graph.input("a", square), graph.input("b", square)));
+  Session session(std::move(graph));
+  for (const char* name : {"a", "b"})  // 0.747 in both formats: denormals or NaN would take longer
+    std::ranges::fill(session.input(name).bytes, std::byte{0x3f});
+  session.run();  // warm
+  return session.program().flops() / measure(session, kSecondsEach).fastest_s;
+}
+
+/// Of some squares, as the best size depends on the caches.
+double best_product_flops(DType dtype) {
+  double best = 0;
+  for (const int64_t size : {384, 512, 768}) best = std::max(best, product_flops(dtype, size));
+  return best;
+}
+
+size_t copied_bytes() {
+  constexpr size_t kLeast = size_t{64} << 20, kMost = size_t{256} << 20;
+  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 where the system does not say
+  return std::clamp(2 * static_cast<size_t>(std::max(0L, cache)), kLeast, kMost);
+}
+
+}  // namespace
+
+double MachineBounds::product_s(const Program& program, const Call& call) const {
+  return call.flops / (multiplies_bf16(program, call) ? bf16_flops : f32_flops);
+}
+
+double MachineBounds::least_s(const Program& program, const Call& call) const {
+  return std::max(product_s(program, call), call.bytes / copy_bytes);
+}
+
+double copy_bandwidth(double seconds) {
+  const size_t size = copied_bytes();
+  const auto from = std::make_unique_for_overwrite<std::byte[]>(size),
+             to = std::make_unique_for_overwrite<std::byte[]>(size);
+  const auto each_part = [&](auto body) {
+    constexpr int64_t kGrain = 1 << 20;
+    parallel_for(static_cast<int64_t>(size), kGrain, [&](int64_t begin, int64_t end) {
+      body(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+    });
+  };
+  // written first, so that every page is memory of its own, near the thread that copies it
+  each_part([&](size_t at, size_t n) {
+    std::memset(&from[at], 1, n);
+    std::memset(&to[at], 0, n);
+  });
+  const Block times =
+      measure([&] { each_part([&](size_t at, size_t n) { std::memcpy(&to[at], &from[at], n); }); },
+              seconds);
+  return 2.0 * static_cast<double>(size) / times.fastest_s;
+}
+
+MachineBounds measure_bounds(const Program& program) {
+  const bool bf16 = std::ranges::any_of(
+      program.calls, [&](const Call& call) { return multiplies_bf16(program, call); });
+  return {.f32_flops = best_product_flops(DType::f32),
+          .bf16_flops = bf16 ? best_product_flops(DType::bf16) : 0,
+          .copy_bytes = copy_bandwidth(2 * kSecondsEach)};
+}
+
+std::string to_text(const MachineBounds& bounds) {
+  std::string bf16;
+  if (bounds.bf16_flops > 0) bf16 = fmt::format(", {:.1f} in bf16", bounds.bf16_flops / 1e9);
+  return fmt::format("this machine with {} thread(s): {:.1f} GFLOP/s in f32{}, copies {:.1f} GB/s",
+                     thread_count(), bounds.f32_flops / 1e9, bf16, bounds.copy_bytes / 1e9);
+}
+
+}  // namespace argosy::bench
