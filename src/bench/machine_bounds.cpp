@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "base/threads.h"
 #include "bench/measure.h"
@@ -46,6 +45,15 @@ size_t copied_bytes() {
   return std::clamp(2 * static_cast<size_t>(std::max(0L, cache)), kLeast, kMost);
 }
 
+/// Calls body(first, bytes) for each thread's part.
+template <typename Body>
+void each_part(size_t size, Body body) {
+  constexpr int64_t kGrain = 1 << 20;
+  parallel_for(static_cast<int64_t>(size), kGrain, [&](int64_t begin, int64_t end) {
+    body(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
+  });
+}
+
 }  // namespace
 
 double MachineBounds::product_s(const Program& program, const Call& call) const {
@@ -56,33 +64,29 @@ double MachineBounds::least_s(const Program& program, const Call& call) const {
   return std::max(product_s(program, call), call.bytes / copy_bytes);
 }
 
-double copy_bandwidth(double seconds) {
-  const size_t size = copied_bytes();
-  const auto from = std::make_unique_for_overwrite<std::byte[]>(size),
-             to = std::make_unique_for_overwrite<std::byte[]>(size);
-  const auto each_part = [&](auto body) {
-    constexpr int64_t kGrain = 1 << 20;
-    parallel_for(static_cast<int64_t>(size), kGrain, [&](int64_t begin, int64_t end) {
-      body(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-    });
-  };
+MemoryCopy::MemoryCopy()
+    : size_(copied_bytes()),
+      from_(std::make_unique_for_overwrite<std::byte[]>(size_)),
+      to_(std::make_unique_for_overwrite<std::byte[]>(size_)) {
   // written first, so that every page is memory of its own, near the thread that copies it
-  each_part([&](size_t at, size_t n) {
-    std::memset(&from[at], 1, n);
-    std::memset(&to[at], 0, n);
+  each_part(size_, [&](size_t at, size_t n) {
+    std::memset(&from_[at], 1, n);
+    std::memset(&to_[at], 0, n);
   });
-  const Block times =
-      measure([&] { each_part([&](size_t at, size_t n) { std::memcpy(&to[at], &from[at], n); }); },
-              seconds);
-  return 2.0 * static_cast<double>(size) / times.fastest_s;
+}
+
+void MemoryCopy::run() {
+  each_part(size_, [&](size_t at, size_t n) { std::memcpy(&to_[at], &from_[at], n); });
 }
 
 MachineBounds measure_bounds(const Program& program) {
   const bool bf16 = std::ranges::any_of(
       program.calls, [&](const Call& call) { return multiplies_bf16(program, call); });
+  MemoryCopy copy;
+  const double copy_s = measure([&] { copy.run(); }, 2 * kSecondsEach).fastest_s;
   return {.f32_flops = best_product_flops(DType::f32),
           .bf16_flops = bf16 ? best_product_flops(DType::bf16) : 0,
-          .copy_bytes = copy_bandwidth(2 * kSecondsEach)};
+          .copy_bytes = copy.bytes() / copy_s};
 }
 
 std::string to_text(const MachineBounds& bounds) {

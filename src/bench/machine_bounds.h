@@ -1,4 +1,6 @@
 #pragma once
+#include <cstddef>
+#include <memory>
 #include <string>
 
 #include "compile/program.h"
@@ -21,9 +23,18 @@ struct MachineBounds {
 /// bf16 is measured where the program multiplies it.
 MachineBounds measure_bounds(const Program& program);
 
-/// Bytes a second, read and written ones together, of a copy between arrays far larger than the
-/// caches.
-double copy_bandwidth(double seconds);
+/// A copy between two arrays far larger than the caches.
+class MemoryCopy {
+ public:
+  MemoryCopy();
+  void run();
+  /// Read and written ones together.
+  double bytes() const { return 2 * static_cast<double>(size_); }
+
+ private:
+  size_t size_;
+  std::unique_ptr<std::byte[]> from_, to_;
+};
 
 /// One line for readers.
 std::string to_text(const MachineBounds& bounds);
