@@ -133,7 +133,7 @@ void time_openblas(const MatmulCase&, double) {}
 
 int main(int argc, char** argv) {
   restart_without_spinning(argv);
-  std::vector<bench::Measurement> measurements = {bench::memory_copy("memcpy")};
+  std::vector<bench::Measurement> measurements = {bench::memory_copy()};
   for (const MatmulCase& c : bench::matmul_cases())
     measurements.push_back({c.name, [c](double seconds) {
                               time_onednn(c, seconds);

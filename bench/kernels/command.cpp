@@ -60,10 +60,10 @@ Options read(int argc, char** argv) {
 
 }  // namespace
 
-Measurement memory_copy(std::string_view program) {
-  return {"copy", [program](double seconds) {
+Measurement memory_copy() {
+  return {"copy", [](double seconds) {
             MemoryCopy copy;
-            print_line("copy", program, measure([&] { copy.run(); }, seconds), 0, copy.bytes());
+            print_line("copy", "copy", measure([&] { copy.run(); }, seconds), 0, copy.bytes());
           }};
 }
 

@@ -15,7 +15,7 @@ struct Measurement {
 };
 
 /// A copy in memory: what bounds that move bytes are compared with.
-Measurement memory_copy(std::string_view program);
+Measurement memory_copy();
 
 /// One JSON object: medians of wall time and of all threads' CPU time; by the first GFLOP/s and
 /// GB/s.

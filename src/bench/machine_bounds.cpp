@@ -1,9 +1,11 @@
 #include "bench/machine_bounds.h"
 
 #include <unistd.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/threads.h"
 #include "bench/measure.h"
@@ -39,20 +41,13 @@ double best_product_flops(DType dtype) {
   return best;
 }
 
-size_t copied_bytes() {
-  constexpr size_t kLeast = size_t{64} << 20, kMost = size_t{256} << 20;
-  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 where the system does not say
-  return std::clamp(2 * static_cast<size_t>(std::max(0L, cache)), kLeast, kMost);
+int64_t copied_bytes() {
+  constexpr int64_t kLeast = int64_t{64} << 20, kMost = int64_t{256} << 20;
+  const int64_t cache = sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 where the system does not say
+  return std::clamp(2 * cache, kLeast, kMost);
 }
 
-/// Calls body(first, bytes) for each thread's part.
-template <typename Body>
-void each_part(size_t size, Body body) {
-  constexpr int64_t kGrain = 1 << 20;
-  parallel_for(static_cast<int64_t>(size), kGrain, [&](int64_t begin, int64_t end) {
-    body(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
-  });
-}
+constexpr int64_t kGrain = 1 << 14;  // lines that pay for a thread
 
 }  // namespace
 
@@ -65,18 +60,29 @@ double MachineBounds::least_s(const Program& program, const Call& call) const {
 }
 
 MemoryCopy::MemoryCopy()
-    : size_(copied_bytes()),
-      from_(std::make_unique_for_overwrite<std::byte[]>(size_)),
-      to_(std::make_unique_for_overwrite<std::byte[]>(size_)) {
+    : lines_(copied_bytes() / static_cast<int64_t>(sizeof(Line))),
+      from_(std::make_unique_for_overwrite<Line[]>(static_cast<size_t>(lines_))),
+      to_(std::make_unique_for_overwrite<Line[]>(static_cast<size_t>(lines_))) {
   // written first, so that every page is memory of its own, near the thread that copies it
-  each_part(size_, [&](size_t at, size_t n) {
-    std::memset(&from_[at], 1, n);
-    std::memset(&to_[at], 0, n);
+  parallel_for(lines_, kGrain, [&](int64_t begin, int64_t end) {
+    std::fill(&from_[begin], &from_[end], Line{});
+    std::fill(&to_[begin], &to_[end], Line{});
   });
 }
 
 void MemoryCopy::run() {
-  each_part(size_, [&](size_t at, size_t n) { std::memcpy(&to_[at], &from_[at], n); });
+  parallel_for(lines_, kGrain, [&](int64_t begin, int64_t end) {
+#if defined(__SSE2__)
+    for (int64_t line = begin; line < end; ++line) {
+      const auto* from = reinterpret_cast<const __m128i*>(from_[line].bytes);
+      auto* to = reinterpret_cast<__m128i*>(to_[line].bytes);
+      for (int i = 0; i < 4; ++i) _mm_stream_si128(to + i, _mm_load_si128(from + i));
+    }
+    _mm_sfence();
+#else
+    std::copy(&from_[begin], &from_[end], &to_[begin]);
+#endif
+  });
 }
 
 MachineBounds measure_bounds(const Program& program) {

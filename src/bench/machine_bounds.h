@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -23,17 +24,21 @@ struct MachineBounds {
 /// bf16 is measured where the program multiplies it.
 MachineBounds measure_bounds(const Program& program);
 
-/// A copy between two arrays far larger than the caches.
+/// A copy between two arrays far larger than the caches, with stores that go past these: ordinary
+/// ones read each line before they write it.
 class MemoryCopy {
  public:
   MemoryCopy();
   void run();
   /// Read and written ones together.
-  double bytes() const { return 2 * static_cast<double>(size_); }
+  double bytes() const { return 2.0 * sizeof(Line) * static_cast<double>(lines_); }
 
  private:
-  size_t size_;
-  std::unique_ptr<std::byte[]> from_, to_;
+  struct alignas(64) Line {
+    std::byte bytes[64];
+  };
+  int64_t lines_;
+  std::unique_ptr<Line[]> from_, to_;
 };
 
 /// One line for readers.
