@@ -11,6 +11,9 @@ find_package(OpenMP REQUIRED COMPONENTS CXX)
 # oneDNN 3; Debian's 2.6 has another interface.
 find_package(dnnl 3 CONFIG REQUIRED PATHS ${WHEELS}/lib/cmake/dnnl NO_DEFAULT_PATH)
 
+if(ARGOSY_BENCH)
+  pkg_check_modules(openblas IMPORTED_TARGET openblas)  # optional, a peer of bench_bare alone
+endif()
 if(ARGOSY_WITH_DATA)
   pkg_check_modules(ffmpeg IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
   pkg_check_modules(turbojpeg IMPORTED_TARGET libturbojpeg)

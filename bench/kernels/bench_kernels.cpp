@@ -1,5 +1,6 @@
 // How long an op's kernels take, by themselves. See bench/README.md; its peer is
-// bench/peers/kernels_torch.py, with the same cases and the same output.
+// bench/peers/kernels_torch.py, with the same attention and the same output; that of products is
+// bench_bare.cpp.
 //
 //   bench_kernels [TEXT...] [--threads N] [--seconds S] [--instructions NAME]
 //
@@ -9,26 +10,25 @@
 // once).
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <functional>
 
-#include "backend/cpu/backend.h"
-#include "base/error.h"
 #include "base/random.h"
 #include "base/threads.h"
-#include "bench/measure.h"
+#include "command.h"
 #include "engine/session.h"
 #include "ops/ops.h"
 #include "ops/optimizer.h"
+#include "products.h"
 
 namespace {
 
 using namespace argosy;
+using bench::Direction;
 
 struct Case {
   std::string name;
   std::function<void(Graph&)> build;  ///< inputs, nodes, outputs
+  int64_t index_limit = 1;            ///< integer inputs are below it
 };
 
 struct AttentionCase {
@@ -108,8 +108,108 @@ void build_adamw(Graph& graph, DType state) {
   for (size_t i = 0; i < changed.size(); ++i) graph.update(changed[i], updated[i]);
 }
 
+void build_matmul(Graph& graph, const bench::MatmulCase& c) {
+  const auto stored = [](bool transposed, int64_t rows, int64_t columns) {
+    return Type{DType::f32, transposed ? Shape{columns, rows} : Shape{rows, columns}};
+  };
+  const Tensor a = graph.input("a", stored(c.transpose_a, c.m, c.k)),
+               b = graph.input("b", stored(c.transpose_b, c.k, c.n));
+  graph.output("c", ops::matrix_multiply(a, b, c.transpose_a, c.transpose_b));
+}
+
+void build_convolution(Graph& graph, const bench::ConvolutionCase& c) {
+  const auto input = [&](const char* name, const Shape& shape) {
+    return graph.input(name, {DType::f32, shape});
+  };
+  Attributes attributes = bench::attributes_of(c.options);
+  const auto gradient_of = [&](const Shape& shape) {
+    attributes.set("shape", shape);
+    return attributes;
+  };
+  switch (c.direction) {
+    case Direction::forward:
+      graph.output("y", ops::convolve(input("x", c.x), input("weight", c.weight), c.options));
+      break;
+    case Direction::gradient_input:
+      graph.output("dx",
+                   ops::apply(ops::convolution_gradient_input,
+                              {input("dy", c.y), input("weight", c.weight)}, gradient_of(c.x)));
+      break;
+    case Direction::gradient_weight:
+      graph.output("dweight",
+                   ops::apply(ops::convolution_gradient_weight, {input("x", c.x), input("dy", c.y)},
+                              gradient_of(c.weight)));
+      break;
+  }
+}
+
+/// One op by itself, bound by the bytes it moves; its arrays are larger than most caches.
+struct Sweep {
+  std::string_view name;
+  const OpDef& op;
+  std::vector<Type> inputs;
+  Attributes attributes;
+  int64_t index_limit = 1;
+};
+
+std::vector<Sweep> sweeps() {
+  const auto real = [](Shape shape) { return Type{DType::f32, std::move(shape)}; };
+  const Type rows = real({40960, 384}), width = real({384}), row = real({40960});
+  const Type pictures = real({64, 60, 80, 64}), channels = real({64}), groups = real({64, 32});
+  const Type logits = real({4096, 8192}), loss = real({4096}), labels = {DType::i32, {4096}};
+  const Attributes epsilon = {{"epsilon", 1e-5}},
+                   grouped = {{"groups", int64_t{32}}, {"epsilon", 1e-5}};
+  return {
+      {"layer_norm/forward", ops::layer_norm, {rows, width, width}, epsilon},
+      {"layer_norm/gradient", ops::layer_norm_gradient, {rows, rows, width, row, row}, {}},
+      {"rms_norm/forward", ops::rms_norm, {rows, width}, epsilon},
+      {"rms_norm/gradient", ops::rms_norm_gradient, {rows, rows, width, row}, {}},
+      {"group_norm/forward", ops::group_norm, {pictures, channels, channels}, grouped},
+      {"group_norm/gradient",
+       ops::group_norm_gradient,
+       {pictures, pictures, channels, groups, groups},
+       grouped},
+      {"softmax/forward", ops::softmax, {real({65536, 256})}, {}},
+      {"cross_entropy/forward", ops::cross_entropy, {logits, labels}, {}, 8192},
+      {"cross_entropy/gradient",
+       ops::cross_entropy_gradient,
+       {logits, labels, loss, loss},
+       {},
+       8192},
+  };
+}
+
+void build_sweep(Graph& graph, const Sweep& sweep) {
+  std::vector<Tensor> operands;
+  for (const Type& type : sweep.inputs)
+    operands.push_back(graph.input(fmt::format("operand{}", operands.size()), type));
+  int number = 0;
+  for (const Tensor& result : graph.add(sweep.op, operands, Attributes(sweep.attributes)))
+    graph.output(fmt::format("result{}", number++), result);
+}
+
+/// A chain of pointwise ops that becomes one sweep: a bias and GELU, or what is behind them.
+void build_gelu(Graph& graph, bool backward) {
+  const Type hidden{DType::f32, {10240, 1536}};
+  const Tensor x = graph.input("x", hidden) + graph.input("bias", {DType::f32, {1536}});
+  if (backward)
+    graph.output("dx", graph.input("dy", hidden) * ops::apply(ops::gelu_slope, {x}));
+  else
+    graph.output("y", ops::apply(ops::gelu, {x}));
+}
+
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
+  for (const bench::MatmulCase& c : bench::matmul_cases())
+    cases.push_back({c.name, [c](Graph& graph) { build_matmul(graph, c); }});
+  for (const bench::ConvolutionCase& c : bench::convolution_cases())
+    cases.push_back({c.name, [c](Graph& graph) { build_convolution(graph, c); }});
+  for (const Sweep& sweep : sweeps())
+    cases.push_back({std::string(sweep.name), [sweep](Graph& graph) { build_sweep(graph, sweep); },
+                     sweep.index_limit});
+  for (const bool backward : {false, true})
+    cases.push_back({backward ? "gelu/gradient" : "gelu/forward",
+                     [backward](Graph& graph) { build_gelu(graph, backward); }});
   for (const auto& [name, state] :
        {std::pair{"f32", DType::f32}, {"bf16", DType::bf16}, {"int8", DType::u8}})
     cases.push_back(
@@ -127,79 +227,37 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
+/// Fills the inputs with normal numbers, integer ones with whole numbers below the limit.
+void feed(Session& session, int64_t index_limit) {
+  Random random(1);
+  for (const NamedBuffer& input : session.program().inputs) {
+    const TensorView view = session.input(input.name);
+    if (view.type.dtype == DType::i32)
+      for (int32_t& x : view.as<int32_t>())
+        x = static_cast<int32_t>(random.below(static_cast<uint64_t>(index_limit)));
+    else
+      for (float& x : view.as()) x = random.normal();
+  }
+}
+
 void run_case(const Case& c, double seconds) {
   Graph graph;
   c.build(graph);
-  std::vector<std::string> inputs;
-  for (const Port& port : graph.inputs()) inputs.push_back(port.name);
   Session session(std::move(graph));
-  Random random(1);
-  for (const std::string& name : inputs)
-    for (float& x : session.input(name).as()) x = random.normal();
+  feed(session, c.index_limit);
   session.run();  // warm
-  const bench::Block times = bench::measure(session, seconds);
   double bytes = 0;
   for (const Call& call : session.program().calls) bytes += call.bytes;
-  fmt::print(
-      "{{\"case\": \"{}\", \"program\": \"argosy\", \"threads\": {}, \"ms\": {:.3f}, \"cpu_ms\": "
-      "{:.3f}, \"gflops\": {:.1f}, \"gb_s\": {:.1f}}}\n",
-      c.name, thread_count(), 1e3 * times.step_s, 1e3 * times.cpu_s,
-      session.program().flops() / times.step_s / 1e9, bytes / times.step_s / 1e9);
-  std::fflush(stdout);
-}
-
-int run(int argc, char** argv) {
-  std::vector<std::string> wanted;
-  double seconds = 1;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i], value = i + 1 < argc ? argv[i + 1] : "";
-    if (!word.starts_with("--")) {
-      wanted.push_back(word);
-      continue;
-    }
-    if (value.empty())
-      throw Error({.what = fmt::format("{} has no value", word),
-                   .where = "bench_kernels",
-                   .fix = "bench_kernels attention/gpt --threads 1"});
-    ++i;
-    if (word == "--threads")
-      set_thread_count(std::stoi(value));
-    else if (word == "--seconds")
-      seconds = std::stod(value);
-    else if (word == "--instructions")
-      cpu::use_instruction_set(value);
-    else
-      throw Error({.what = fmt::format("there is no {}", word),
-                   .where = "bench_kernels",
-                   .fix = "--threads, --seconds or --instructions"});
-  }
-  int ran = 0;
-  for (const Case& c : all_cases()) {
-    const bool runs = wanted.empty() || std::ranges::any_of(wanted, [&](const std::string& text) {
-                        return c.name.find(text) != std::string::npos;
-                      });
-    if (!runs) continue;
-    run_case(c, seconds);
-    ++ran;
-  }
-  if (ran == 0) {
-    std::vector<std::string> names;
-    for (const Case& c : all_cases()) names.push_back(c.name);
-    throw Error({.what = "no case has such a name",
-                 .where = "bench_kernels",
-                 .fix = fmt::format("one of {}", fmt::join(names, ", "))});
-  }
-  return 0;
+  bench::print_line(c.name, "argosy", bench::measure(session, seconds), session.program().flops(),
+                    bytes);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   restart_without_spinning(argv);
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "bench_kernels: {}\n", error.what());
-    return 2;
-  }
+  std::vector<bench::Measurement> measurements = {bench::memory_copy()};
+  for (const Case& c : all_cases())
+    measurements.push_back({c.name, [c](double seconds) { run_case(c, seconds); }});
+  return bench::run_measurements(argc, argv, measurements);
 }

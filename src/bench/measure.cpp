@@ -26,16 +26,21 @@ double median(std::vector<double> values) {
 
 }  // namespace
 
-Block measure(Session& session, double seconds) {
+Block measure(const std::function<void()>& step, double seconds) {
   std::vector<double> wall, cpu;
   const double begin = now(CLOCK_MONOTONIC);
   while (wall.size() < 3 || now(CLOCK_MONOTONIC) - begin < seconds) {
     const double w = now(CLOCK_MONOTONIC), c = now(CLOCK_PROCESS_CPUTIME_ID);
-    session.run();
+    step();
     wall.push_back(now(CLOCK_MONOTONIC) - w);
     cpu.push_back(now(CLOCK_PROCESS_CPUTIME_ID) - c);
   }
-  return {median(wall), median(cpu), static_cast<int64_t>(wall.size())};
+  return {median(wall), median(cpu), *std::ranges::min_element(wall),
+          static_cast<int64_t>(wall.size())};
+}
+
+Block measure(Session& session, double seconds) {
+  return measure([&] { session.run(); }, seconds);
 }
 
 double peak_resident_mb() {

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 
 #include "engine/session.h"
@@ -7,11 +8,13 @@ namespace argosy::bench {
 
 struct Block {
   double step_s = 0,
-         cpu_s = 0;  ///< medians over the block's steps: wall time, and all threads' CPU
+         cpu_s = 0;      ///< medians over the block's steps: wall time, and all threads' CPU
+  double fastest_s = 0;  ///< the least wall time of a step
   int64_t steps = 0;
 };
 
 /// Runs the step again and again for about `seconds`, three times at least.
+Block measure(const std::function<void()>& step, double seconds);
 Block measure(Session& session, double seconds);
 
 /// Largest resident memory of this process so far, in MB of 2^20 bytes.

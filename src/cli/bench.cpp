@@ -198,9 +198,10 @@ std::function<int()> profile(Arguments& arguments) {
                    "write a trace for ui.perfetto.dev or chrome://tracing to this file");
   return [options] {
     Job job = make_job(options->subject);
+    const bench::MachineBounds bounds = bench::measure_bounds(job.session.program());
     bench::measure(job.session, 0);  // warm
-    fmt::print("{}", bench::profile(job.session, options->seconds));
-    if (!options->trace.empty()) bench::write_trace(job.session, options->trace);
+    fmt::print("{}", bench::profile(job.session, bounds, options->seconds));
+    if (!options->trace.empty()) bench::write_trace(job.session, bounds, options->trace);
     return 0;
   };
 }

@@ -44,7 +44,8 @@ constexpr Command kCommands[] = {
      "argosy bench train --case gpt\n"
      "argosy bench train --recipe recipes/drive.toml",
      bench},
-    {"profile", "a training step op by op: time, share, GFLOP/s, GB/s",
+    {"profile",
+     "a training step op by op: time, share, GFLOP/s, GB/s, share of the machine's bound",
      "argosy profile --case gpt\n"
      "argosy profile --recipe recipes/drive.toml --trace step.json",
      profile},
