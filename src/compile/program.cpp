@@ -146,11 +146,8 @@ class Lowering {
       if (region != Region::arena && region != Region::state) continue;
       if (region == Region::arena && variable_is_free) continue;
       if (std::find(taken.begin(), taken.end(), owner) != taken.end()) continue;
-      if (region == Region::state) {
-        // only a variable's own new value may overwrite it
-        const auto update = updated_.find({i, o});
-        if (update == updated_.end() || buffer_of(update->second) != owner) continue;
-      }
+      // only a variable's own new value may overwrite it
+      if (region == Region::state && owner != variable) continue;
       if (owner_last_read_[static_cast<size_t>(owner)] > i) continue;
       // by buffers and not by values: one call may have thousands of operands
       const bool read_twice = std::any_of(in.begin(), in.end(), [&](int32_t other) {

@@ -21,7 +21,6 @@ using ops::ConvolutionSizes;
 struct Layout {
   memory::desc x, y, graph_weight, any_weight;
   memory::dims stride, dilation, before, after;
-  int64_t c_in, c_out, groups;
   ConvolutionSizes sizes;
 
   Layout(const Type& of_x, const Type& of_weight, const Type& of_y, const Attributes& attributes)
@@ -37,7 +36,7 @@ struct Layout {
  private:
   Layout(const ConvolutionSizes& s, memory::data_type of_x, memory::data_type of_weight,
          memory::data_type of_y)
-      : c_in(s.c), c_out(s.o), groups(s.groups), sizes(s) {
+      : sizes(s) {
     x = {{s.n, s.c, s.h, s.w}, of_x, memory::format_tag::nhwc};
     y = {{s.n, s.o, s.oh, s.ow}, of_y, memory::format_tag::nhwc};
     const int64_t c = s.c / s.groups, o = s.o / s.groups;
@@ -97,14 +96,14 @@ bool fits_eight_alone(int64_t channels) { return channels % 16 == 8; }
 
 const char* faster_forward(const Layout& l) {
   if (l.x.get_data_type() != memory::data_type::f32) return nullptr;
-  if (!halves_wide_vectors() || l.groups > 1) return nullptr;
-  return fits_eight_alone(l.c_in) || fits_eight_alone(l.c_out) ? "jit:avx2" : nullptr;
+  if (!halves_wide_vectors() || l.sizes.groups > 1) return nullptr;
+  return fits_eight_alone(l.sizes.c) || fits_eight_alone(l.sizes.o) ? "jit:avx2" : nullptr;
 }
 
 const char* faster_gradient_input(const Layout& l) {
   if (l.y.get_data_type() != memory::data_type::f32) return nullptr;
-  if (!halves_wide_vectors() || l.groups > 1) return nullptr;
-  return fits_eight_alone(l.c_in) ? "jit:avx2" : "jit:avx512_core";
+  if (!halves_wide_vectors() || l.sizes.groups > 1) return nullptr;
+  return fits_eight_alone(l.sizes.c) ? "jit:avx2" : "jit:avx512_core";
 }
 
 dnnl::convolution_forward::primitive_desc forward_description(const Layout& l) {
@@ -185,7 +184,7 @@ Kernel gradient_of_large_weight(const ConvolutionSizes& s) {
         .a = {.kind = Operand::Kind::across, .data = k.in(1).data(), .step = s.o},
         .b = {.kind = Operand::Kind::seen, .data = k.in(0).data(), .patches = patches},
         .c = k.out().data()};
-    multiply_all({&product, 1});
+    multiply(product);
   }};
 }
 

@@ -156,8 +156,6 @@ void gradient_of_row(const float* logits, int32_t label, float log_sum_exp, floa
   if (label < n) gradient[label] -= dloss;
 }
 
-void multiply(const Product& product) { multiply_all({&product, 1}); }
-
 }  // namespace
 
 std::optional<Kernel> make_cross_entropy(const KernelRequest& request) {

@@ -47,5 +47,6 @@ struct Product {
 /// Computes all of them, which have one n, on the threads. Each number is summed in one order,
 /// whatever the number of threads.
 void multiply_all(std::span<const Product> products);
+inline void multiply(const Product& product) { multiply_all({&product, 1}); }
 
 }  // namespace argosy::cpu
