@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "compile/pipeline.h"
+#include "compile/readers.h"
 #include "ops/ops.h"
 
 namespace argosy {
@@ -22,10 +23,7 @@ bool is_product(const Node& node, bool transpose_a, bool transpose_b) {
 
 class Chains {
  public:
-  explicit Chains(Graph& graph) : graph_(graph), readers_(graph.nodes().size()) {
-    for (int32_t i = 0; i < count(); ++i)
-      for (const Value& input : graph.node(i).inputs)
-        readers_[static_cast<size_t>(input.node)].push_back(i);
+  explicit Chains(Graph& graph) : graph_(graph), readers_(readers_of(graph)) {
     graph.visit_roots([&](Value& root) { readers_[static_cast<size_t>(root.node)].push_back(-1); });
   }
 
@@ -57,8 +55,6 @@ class Chains {
   }
 
  private:
-  int32_t count() const { return static_cast<int32_t>(graph_.nodes().size()); }
-
   bool read_by(int32_t node, std::vector<int32_t> expected) const {
     std::vector<int32_t> found = readers_[static_cast<size_t>(node)];
     std::sort(found.begin(), found.end());
@@ -67,7 +63,7 @@ class Chains {
   }
 
   bool depends(int32_t node, int32_t on) const {
-    std::vector<bool> reached(static_cast<size_t>(count()), false);
+    std::vector<bool> reached(graph_.nodes().size(), false);
     reached[static_cast<size_t>(on)] = true;
     for (int32_t i = on + 1; i <= node; ++i)
       for (const Value& input : graph_.node(i).inputs)

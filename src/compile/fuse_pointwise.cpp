@@ -3,6 +3,7 @@
 #include <set>
 
 #include "compile/pipeline.h"
+#include "compile/readers.h"
 #include "ops/ops.h"
 
 namespace argosy {
@@ -153,10 +154,7 @@ bool fuse_pointwise(Graph& graph) {
   std::vector<bool> can(count);
   for (size_t i = 0; i < count; ++i)
     can[i] = fusible(graph, graph.nodes()[i]) && graph.nodes()[i].outputs[0].elements() > 0;
-  std::vector<std::vector<int32_t>> readers(count);
-  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i)
-    for (const Value& input : graph.node(i).inputs)
-      readers[static_cast<size_t>(input.node)].push_back(i);
+  const std::vector<std::vector<int32_t>> readers = readers_of(graph);
   for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) {
     if (!can[static_cast<size_t>(i)]) continue;
     const Node& node = graph.node(i);
