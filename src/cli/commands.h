@@ -12,4 +12,6 @@ std::function<int()> eval(Arguments& arguments);
 std::function<int()> bench(Arguments& arguments);
 std::function<int()> profile(Arguments& arguments);
 
+std::function<int()> data_query(Arguments& arguments);  // below `data`
+
 }  // namespace argosy::cli

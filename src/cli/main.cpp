@@ -28,7 +28,8 @@ constexpr Command kCommands[] = {
     {"data", "look into a data set",
      "argosy data info out/drives\n"
      "argosy data check out/drives\n"
-     "argosy data row out/drives 0 100",
+     "argosy data row out/drives 0 100\n"
+     "argosy data query out/drives \"SELECT split, count(*) FROM episodes GROUP BY split\"",
      data},
     {"train", "train a model from a recipe, or go on with a run",
      "argosy train recipes/drive.toml data.path=out/drives --to runs/drive\n"
