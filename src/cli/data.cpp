@@ -314,6 +314,8 @@ std::function<int()> data(Arguments& arguments) {
                        on_folder(check));
   arguments.subcommand("row", "single rows as JSON: values, texts, mean colours of the frames",
                        set_up_row);
+  arguments.subcommand(
+      "view", "a page (HTML) of episodes: films, signals, a policy's outputs beside", data_view);
 #ifdef ARGOSY_WITH_QUERY
   arguments.subcommand("query",
                        "SQL over frames and episodes: printed, exported, or cut out as a data set",

@@ -5,22 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <set>
 
 #include "data/dataset_files.h"
+#include "data/frame_columns.h"
 #include "data/split.h"
 
 namespace argosy::query {
 namespace {
-
-constexpr int64_t kMostElements = 256;
-
-/// DuckDB takes names in upper and lower case as equal.
-std::string lower(std::string name) {
-  for (char& c : name)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return name;
-}
 
 /// read_parquet() takes a path as a pattern; a sign in brackets stands for itself.
 Path pattern(const Path& path) {
@@ -55,7 +46,7 @@ void create_frames(Database& database, const data::Dataset& dataset, std::span<c
   std::vector<std::string> columns = {
       "episode_index", "frame_index", "timestamp",
       fmt::format("([{}])[task_index + 1] AS task", fmt::join(tasks, ", ")), "\"index\""};
-  for (const FrameColumn& column : frame_columns(dataset)) {
+  for (const data::FrameColumn& column : data::frame_columns(dataset)) {
     const data::Feature& feature = dataset.feature(column.feature);
     std::string value = quoted_name(feature.name);
     if (column.element >= 0) {
@@ -90,38 +81,6 @@ void create_episodes(Database& database, const data::Dataset& dataset, double ho
 }
 
 }  // namespace
-
-std::vector<FrameColumn> frame_columns(const data::Dataset& dataset) {
-  std::vector<FrameColumn> columns;
-  std::set<std::string> taken = {"episode_index", "frame_index", "timestamp",
-                                 "task",          "index",       "task_index"};
-  std::map<std::string, int> features_with;  // a name: how many features have it
-  for (const data::Feature& feature : dataset.features())
-    for (const std::string& name : std::set(feature.names.begin(), feature.names.end()))
-      if (feature.numeric()) ++features_with[lower(name)];
-  const auto add = [&](std::string name, const std::string& feature, int64_t element) {
-    if (taken.contains(lower(name)) || features_with[lower(name)] > 1) name = feature + "/" + name;
-    const std::string wanted = name;
-    for (int n = 2; !taken.insert(lower(name)).second; ++n) name = fmt::format("{}_{}", wanted, n);
-    columns.push_back({name, feature, element});
-  };
-  for (const data::Feature& feature : dataset.features()) {
-    if (data::is_index_feature(feature.name)) continue;
-    if (feature.dtype == "string") add(feature.name, feature.name, -1);
-    if (!feature.numeric()) continue;
-    const int64_t width = feature.width();
-    if (width > kMostElements) {
-      add(feature.name, feature.name, -1);
-      continue;
-    }
-    for (int64_t i = 0; i < width; ++i)
-      add(!feature.names.empty() ? feature.names[static_cast<size_t>(i)]
-          : width == 1           ? feature.name
-                                 : fmt::format("{}.{}", feature.name, i),
-          feature.name, i);
-  }
-  return columns;
-}
 
 DatasetQuery::DatasetQuery(const data::Dataset& dataset, double holdout_share) {
   std::vector<Path> files = data_files(dataset);

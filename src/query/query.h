@@ -28,14 +28,4 @@ class DatasetQuery {
   Database database_;
 };
 
-/// One column of `frames` beside the five index columns.
-struct FrameColumn {
-  std::string name, feature;
-  int64_t element = -1;  ///< in the feature's row; -1: the whole of it
-};
-
-/// Names as info.json has them. An element that has none is FEATURE.NUMBER; one whose name stands
-/// in several features is FEATURE/NAME. A feature of more than 256 elements is one list.
-std::vector<FrameColumn> frame_columns(const data::Dataset& dataset);
-
 }  // namespace argosy::query

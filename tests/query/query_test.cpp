@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "data/frame_columns.h"
 #include "data/sample.h"
 #include "program.h"
 #include "shared.h"
@@ -61,7 +62,7 @@ std::string error_of(const data::Dataset& dataset, const std::string& sql) {
 
 TEST_CASE("query: frames has every number of the data set, each element by its name") {
   const Sample sample;
-  const auto columns = query::frame_columns(sample.dataset);
+  const auto columns = data::frame_columns(sample.dataset);
   std::vector<std::string> names;
   for (const auto& column : columns) names.push_back(column.name);
   CHECK(names == std::vector<std::string>{"x", "y", "z", "action.0", "action.1", "speed", "counter",
@@ -118,7 +119,7 @@ TEST_CASE("query: a name that several features have gets its feature, one taken 
   test::write_sample(temporary.path() / "set", {3}, options);
   const data::Dataset dataset = data::Dataset::open(temporary.path() / "set");
   std::vector<std::string> names;
-  for (const auto& column : query::frame_columns(dataset)) names.push_back(column.name);
+  for (const auto& column : data::frame_columns(dataset)) names.push_back(column.name);
   CHECK(names == std::vector<std::string>{"observation.state/arm", "observation.state/index",
                                           "action/Arm", "wheel", "twice/same", "twice/SAME_2"});
   CHECK(ask(dataset, "SELECT * FROM frames").rows.size() == 3);
