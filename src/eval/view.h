@@ -12,8 +12,8 @@ struct ViewOptions {
   std::vector<int64_t> episodes;     ///< indices
   std::vector<std::string> columns;  ///< names of data/frame_columns.h to draw; empty: those that
                                      ///< the policy gives, then actions, then others, 12 at most
-  Path run;                         ///< a training run whose outputs stand beside; empty: none
-  std::string checkpoint = "last";  ///< of the run: "last", "best" or a step
+  Path run;                          ///< a training run whose outputs stand beside; empty: none
+  std::string checkpoint = "last";   ///< of the run: "last", "best" or a step
   int64_t film_bytes = int64_t{48} << 20;  ///< of all films together; the rest has none
   int film_height = 240;                   ///< pixels at most
   Path work;                               ///< a folder for films on their way
