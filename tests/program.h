@@ -41,6 +41,7 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
+  pid_t id() const { return process_; }
   void signal(int number) const { kill(process_, number); }
 
   Ended wait() {

@@ -37,6 +37,15 @@ class Descriptor {
   int number_;
 };
 
+void write_all(int descriptor, const Path& path, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = write(descriptor, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw file_error("write", path, errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
 /// ".NAME.partial-PID" -> PID, or 0 for any other name.
 pid_t partial_owner(const std::string& file, const std::string& prefix) {
   pid_t pid = 0;
@@ -75,27 +84,49 @@ std::string read_file(const Path& path, size_t limit_bytes) {
 
 void write_file(const Path& path, std::string_view bytes) {
   const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC, "create");
-  while (!bytes.empty()) {
-    const ssize_t n = write(file.number(), bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw file_error("write", path, errno);
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
+  write_all(file.number(), path, bytes);
   if (fsync(file.number()) != 0) throw file_error("write", path, errno);
 }
 
+PartialFile::PartialFile(const Path& path) : path_(path), partial_(path) {
+  partial_ += fmt::format(".partial-{}", getpid());
+  descriptor_ = open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) throw file_error("create", partial_, errno);
+}
+
+PartialFile::~PartialFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(partial_.c_str());
+}
+
+void PartialFile::flush() {
+  write_all(descriptor_, partial_, buffer_);
+  buffer_.clear();
+}
+
+void PartialFile::write(std::string_view bytes) {
+  constexpr size_t kBufferBytes = size_t{1} << 16;
+  if (buffer_.size() + bytes.size() > kBufferBytes) flush();
+  if (bytes.size() > kBufferBytes)
+    write_all(descriptor_, partial_, bytes);
+  else
+    buffer_ += bytes;
+}
+
+void PartialFile::commit() {
+  flush();
+  if (fsync(descriptor_) != 0) throw file_error("write", partial_, errno);
+  if (rename(partial_.c_str(), path_.c_str()) != 0) throw file_error("replace", path_, errno);
+  close(descriptor_);
+  descriptor_ = -1;
+  sync_path(path_.has_parent_path() ? path_.parent_path() : Path("."));
+}
+
 void write_file_atomically(const Path& path, std::string_view bytes) {
-  Path partial = path;
-  partial += fmt::format(".partial-{}", getpid());
-  try {
-    write_file(partial, bytes);
-    if (rename(partial.c_str(), path.c_str()) != 0) throw file_error("replace", path, errno);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(partial, ignored);
-    throw;
-  }
-  sync_path(path.has_parent_path() ? path.parent_path() : Path("."));
+  PartialFile file(path);
+  file.write(bytes);
+  file.commit();
 }
 
 void sync_path(const Path& path) {

@@ -18,6 +18,26 @@ void write_file(const Path& path, std::string_view bytes);
 /// Replaces `path` in one step: temporary name beside it, sync, rename, sync of the folder.
 void write_file_atomically(const Path& path, std::string_view bytes);
 
+/// A file that grows and appears whole or not at all: until commit() it stands beside `path` under
+/// a temporary name, and without commit() it is removed. Throws Error (file).
+class PartialFile {
+ public:
+  explicit PartialFile(const Path& path);
+  ~PartialFile();
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+
+  void write(std::string_view bytes);
+  void commit();  ///< syncs and renames
+
+ private:
+  void flush();
+
+  Path path_, partial_;
+  std::string buffer_;
+  int descriptor_ = -1;
+};
+
 void sync_path(const Path& path);     ///< a file or a folder, to disk
 void sync_tree(const Path& folder);   ///< every file and folder below, then the folder
 void make_folders(const Path& path);  ///< like mkdir -p; throws Error (file)

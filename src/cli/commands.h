@@ -12,4 +12,8 @@ std::function<int()> eval(Arguments& arguments);
 std::function<int()> bench(Arguments& arguments);
 std::function<int()> profile(Arguments& arguments);
 
+// below `data`
+std::function<int()> data_query(Arguments& arguments);
+std::function<int()> data_view(Arguments& arguments);
+
 }  // namespace argosy::cli

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
+#include "cli/table.h"
 #include "data/check.h"
 #include "data/dataset.h"
 #include "data/statistics.h"
@@ -23,31 +24,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using data::Dataset;
 using data::Feature;
-
-constexpr size_t kMostRows = 40;  // of a list on the terminal; --json has them all
-
-/// Rows of text in aligned columns; the first `left` columns to the left, numbers to the right.
-void print_table(const std::vector<std::vector<std::string>>& rows, size_t left) {
-  const auto width = [](const std::string& text) {  // characters, not bytes
-    return static_cast<size_t>(
-        std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
-  };
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width(row[c]));
-  }
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t c = 0; c < row.size(); ++c) {
-      const std::string gap(widths[c] - width(row[c]), ' ');
-      line += c < left ? row[c] + gap : gap + row[c];
-      line += "  ";
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    fmt::print("{}\n", line);
-  }
-}
 
 std::string bytes_text(double bytes) {
   for (const char* unit : {"B", "kB", "MB", "GB"}) {
@@ -338,6 +314,13 @@ std::function<int()> data(Arguments& arguments) {
                        on_folder(check));
   arguments.subcommand("row", "single rows as JSON: values, texts, mean colours of the frames",
                        set_up_row);
+  arguments.subcommand(
+      "view", "a page (HTML) of episodes: films, signals, a policy's outputs beside", data_view);
+#ifdef ARGOSY_WITH_QUERY
+  arguments.subcommand("query",
+                       "SQL over frames and episodes: printed, exported, or cut out as a data set",
+                       data_query);
+#endif
   return {};
 }
 

@@ -11,6 +11,9 @@
 #ifdef ARGOSY_WITH_DATA
 #include "data/versions.h"
 #endif
+#ifdef ARGOSY_WITH_QUERY
+#include "query/database.h"
+#endif
 
 namespace argosy::cli {
 namespace {
@@ -37,6 +40,12 @@ Findings look_around() {
   found.turned_off.emplace_back(
       "ingest, data, train and eval",
       "built without FFmpeg, TurboJPEG or Arrow: run scripts/setup and build again");
+#endif
+#ifdef ARGOSY_WITH_QUERY
+  found.libraries.emplace_back("DuckDB", query::library_version());
+#else
+  found.turned_off.emplace_back("data query",
+                                "built without DuckDB: run scripts/setup and build again");
 #endif
   found.turned_off.emplace_back("GPUs",
                                 "this build has no CUDA backend: everything runs on the CPU");

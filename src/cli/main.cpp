@@ -28,7 +28,9 @@ constexpr Command kCommands[] = {
     {"data", "look into a data set",
      "argosy data info out/drives\n"
      "argosy data check out/drives\n"
-     "argosy data row out/drives 0 100",
+     "argosy data row out/drives 0 100\n"
+     "argosy data query out/drives \"SELECT split, count(*) FROM episodes GROUP BY split\"\n"
+     "argosy data view out/drives --episodes 0-3 --run runs/drive --to out/episodes.html",
      data},
     {"train", "train a model from a recipe, or go on with a run",
      "argosy train recipes/drive.toml data.path=out/drives --to runs/drive\n"

@@ -35,6 +35,9 @@ struct Episode {
   int64_t from = 0, to = 0;  ///< rows [from, to) of the whole data set
   std::vector<std::string> tasks;
   std::string source;  ///< the recording it came from (Argosy's own column); "" if unknown
+  /// Argosy's own column too: a JSON object that says how the episode was made from another data
+  /// set; "" for what was recorded.
+  std::string provenance;
   std::map<std::string, VideoSegment> videos;  ///< by camera (feature name)
   int64_t length() const { return to - from; }
 };

@@ -94,8 +94,10 @@ class FolderReader {
                number = integers(table, "data/file_index", -1);
     const auto tasks = table.has("tasks") ? table.text_lists("tasks")
                                           : std::vector<std::vector<std::string>>(index.size());
-    const auto source =
-        table.has("source") ? table.texts("source") : std::vector<std::string>(index.size());
+    const auto texts = [&](const char* column) {
+      return table.has(column) ? table.texts(column) : std::vector<std::string>(index.size());
+    };
+    const auto source = texts("source"), provenance = texts("provenance");
     const size_t first = files_.episodes.size();
     for (size_t i = 0; i < index.size(); ++i) {
       const std::string where = fmt::format("row {}", i);
@@ -113,7 +115,8 @@ class FolderReader {
                                  .from = from[i],
                                  .to = to[i],
                                  .tasks = tasks[i],
-                                 .source = source[i]});
+                                 .source = source[i],
+                                 .provenance = provenance[i]});
       files_.places.push_back({.data_chunk = chunk[i], .data_file = number[i]});
     }
     for (const Feature& feature : files_.info.features)

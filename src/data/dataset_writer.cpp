@@ -412,7 +412,8 @@ void DatasetWriter::State::add(const EpisodeData& episode) {
                  .from = frames,
                  .to = frames + episode.length,
                  .tasks = {episode.task},
-                 .source = episode.source};
+                 .source = episode.source,
+                 .provenance = episode.provenance};
   std::map<std::string, Path> parts;
   try {
     for (const Feature& f : options.features)

@@ -32,7 +32,7 @@ struct DatasetOptions {
 /// One finished episode on its way into a data set.
 struct EpisodeData {
   int64_t length = 0;
-  std::string task, source;
+  std::string task, source, provenance;                   ///< as in Episode
   std::map<std::string, std::vector<double>> columns;     ///< row-major [length, width], by feature
   std::map<std::string, std::vector<std::string>> texts;  ///< [length], by string feature
   /// Frame `i` of camera `name`; called once for each, in order. Throwing Error rejects the episode

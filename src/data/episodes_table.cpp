@@ -65,7 +65,8 @@ EpisodesTable::EpisodesTable(std::span<const Feature> features) {
   }
   integers("meta/episodes/chunk_index");
   integers("meta/episodes/file_index");
-  columns_.push_back({.name = "source", .type = "string"});
+  for (const char* name : {"source", "provenance"})
+    columns_.push_back({.name = name, .type = "string"});
 }
 
 void EpisodesTable::load(std::span<const Path> files) {
@@ -124,7 +125,7 @@ void EpisodesTable::add(const EpisodeRow& row) {
   };
   for (ParquetColumn& column : columns_) {
     if (column.type == "string") {
-      column.texts.push_back(row.source);
+      column.texts.push_back(column.name == "source" ? row.source : row.provenance);
     } else if (column.type == "strings") {
       column.text_lists.push_back(row.tasks);
     } else if (column.name.starts_with("stats/")) {

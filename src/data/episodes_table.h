@@ -18,7 +18,7 @@ struct EpisodeRow {
   };
   int64_t index = 0, from = 0, to = 0, data_chunk = 0, data_file = 0;
   std::vector<std::string> tasks;
-  std::string source;
+  std::string source, provenance;
   std::map<std::string, Video> videos;
   std::map<std::string, Statistics> statistics;  ///< by feature
 };

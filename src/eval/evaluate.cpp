@@ -12,6 +12,7 @@
 #include "base/threads.h"
 #include "data/versions.h"
 #include "data/video.h"
+#include "eval/predictions.h"
 #include "eval/ridge.h"
 #include "run/driving.h"
 #include "run/policy.h"
@@ -139,24 +140,15 @@ void fit_baselines(const Part& training, const Part& measured, const Places& pla
 void run_policy(const Part& measured, run::Policy& policy, const Places& places, Progress& progress,
                 int64_t& done, EvaluationResult& result) {
   const auto start = std::chrono::steady_clock::now();
-  data::Loader loader(measured.dataset,
-                      measured.driving.evaluation_clips(measured.episodes, policy.batch_size()));
-  const auto outputs = static_cast<size_t>(policy.outputs());
-  std::vector<float> targets(static_cast<size_t>(policy.batch_size()) * outputs);
-  for (int64_t b = 0; b < loader.batches_per_epoch(); ++b) {
-    const data::Batch& batch = loader.next();
-    const std::span<const float> predicted = policy.predict(batch.cameras[0].pixels, batch.size);
-    measured.driving.targets(batch, targets);
-    for (size_t i = 0; i < static_cast<size_t>(batch.size); ++i) {
-      const auto [episode, frame] = places.at(batch.rows[i]);
-      for (size_t o = 0; o < outputs; ++o) {
-        result.episodes[episode].outputs[o].recorded[frame] = targets[i * outputs + o];
-        result.episodes[episode].outputs[o].model[frame] = predicted[i * outputs + o];
-      }
-    }
-    done += batch.size;
-    progress.update(done);
-  }
+  predict(measured.dataset, measured.driving, measured.episodes, policy,
+          [&](int64_t row, std::span<const float> predicted, std::span<const float> recorded) {
+            const auto [episode, frame] = places.at(row);
+            for (size_t o = 0; o < predicted.size(); ++o) {
+              result.episodes[episode].outputs[o].recorded[frame] = recorded[o];
+              result.episodes[episode].outputs[o].model[frame] = predicted[o];
+            }
+            progress.update(++done);
+          });
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.provenance.emplace_back(

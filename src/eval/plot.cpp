@@ -35,8 +35,10 @@ struct Range {
 class Canvas {
  public:
   Canvas(const Axes& axes, Range across, Range up) : axes_(axes), x_(across), y_(up) {
-    add("<svg class=\"plot\" viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} over {}\">",
-        axes.width, axes.height, escape(axes.y_label), escape(axes.x_label));
+    add("<svg class=\"plot\" viewBox=\"0 0 {} {}\" data-x=\"{} {} {:.9g} {:.9g}\" role=\"img\" "
+        "aria-label=\"{} over {}\">",
+        axes.width, axes.height, kLeft, axes.width - kRight, x_.low, x_.high, escape(axes.y_label),
+        escape(axes.x_label));
     for (const double tick : ticks(y_.low, y_.high, std::max(3, axes.height / 60))) {
       add("<line class=\"grid\" x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>", kLeft,
           axes.width - kRight, y(tick), y(tick));

@@ -7,7 +7,8 @@
 #include <vector>
 
 /// Plots as SVG text, without scripts. Colours come from the page: a line has class "stroke-NAME",
-/// an area "fill-NAME", text and grid their own classes (see report.cpp).
+/// an area "fill-NAME", text and grid their own classes (see report_style.h). The attribute data-x
+/// of a drawing, "LEFT RIGHT LOW HIGH", says where on it which x stands.
 namespace argosy::eval {
 
 /// Text for HTML and SVG, also inside quoted attributes.

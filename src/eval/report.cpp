@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <numbers>
 #include <optional>
 
 #include "base/base64.h"
 #include "base/progress.h"
+#include "eval/page.h"
 #include "eval/plot.h"
-#include "eval/report_style.h"
 
 namespace argosy::eval {
 namespace {
@@ -23,21 +22,6 @@ std::string figure(std::optional<double> value) {
   return *value != 0 && std::abs(*value) < 1e-3 ? fmt::format("{:.2e}", *value)
                                                 : fmt::format("{:.3f}", *value);
 }
-
-/// Appends to the page as it goes.
-class Page {
- public:
-  template <typename... Args>
-  void add(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(text_), format, std::forward<Args>(args)...);
-  }
-  void begin_section(const char* title) { add("<section><h2>{}</h2>\n", title); }
-  void end_section() { add("</section>\n"); }
-  std::string finish() { return std::move(text_); }
-
- private:
-  std::string text_;
-};
 
 bool better_than_baselines(const OutputResult& output) {
   return output.model.rmse < output.constant.rmse &&
@@ -334,12 +318,7 @@ void add_provenance(Page& page, const EvaluationResult& result) {
 }  // namespace
 
 std::string report(const EvaluationResult& result) {
-  Page page;
-  page.add(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<title>Evaluation of {}</title><style>{}</style></head><body><main>\n",
-      escape(result.run), kReportStyle);
+  Page page(fmt::format("Evaluation of {}", result.run));
   add_header(page, result);
   if (!result.outputs.empty() && result.frames() > 0) {
     add_tiles(page, result);
@@ -352,7 +331,6 @@ std::string report(const EvaluationResult& result) {
   }
   add_curves(page, result);
   add_provenance(page, result);
-  page.add("</main></body></html>\n");
   return page.finish();
 }
 

@@ -46,6 +46,22 @@ TEST_CASE("files: an atomic write replaces, and a failed one keeps what was ther
   CHECK_THROWS_AS(write_file_atomically(temporary.path() / "none" / "f", "x"), Error);
 }
 
+TEST_CASE("files: a file in parts appears whole at commit, and without it leaves nothing") {
+  const test::TemporaryFolder temporary;
+  const Path path = temporary.path() / "f";
+  const std::string part(50000, 'x'), large(200000, 'y');
+  {
+    PartialFile file(path);
+    file.write(part);
+  }
+  CHECK(std::filesystem::is_empty(temporary.path()));
+  PartialFile file(path);
+  for (const std::string& bytes : {part, part, large, part}) file.write(bytes);
+  CHECK_FALSE(std::filesystem::exists(path));
+  file.commit();
+  CHECK(read_file(path) == part + part + large + part);
+}
+
 TEST_CASE("files: a lock is held once") {
   const test::TemporaryFolder temporary;
   const Path file = temporary.path() / ".lock";
