@@ -113,6 +113,7 @@ std::vector<Sample> samples() {
           sample({{4, 5, 3}}, {{"axis", int64_t{0}}, {"axes", int64_t{2}}}),
           sample({{2, 33, 17}}, {{"axis", int64_t{1}}, {"axes", int64_t{1}}}),
           sample({{301, 24}}, {{"axis", int64_t{0}}, {"axes", int64_t{1}}}),
+          sample({{2, 1090, 3}}, {{"axis", int64_t{1}}, {"axes", int64_t{1}}}),
           sample({{3, 1, 1}}, {{"axis", int64_t{1}}, {"axes", int64_t{2}}}),
           sample({{1}}, {{"axis", int64_t{0}}, {"axes", int64_t{1}}}),
           sample({{3, 1000}}, {{"axis", int64_t{1}}, {"axes", int64_t{1}}}),

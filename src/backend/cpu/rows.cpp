@@ -190,6 +190,14 @@ int64_t rows_per_part(int64_t width) {
   return std::max<int64_t>(1, 4 * kPart / std::max<int64_t>(1, width));
 }
 
+/// How many of `rows` are added as one long row, so that a row is worth a call: a divisor of them.
+int64_t rows_joined(int64_t rows, int64_t width) {
+  constexpr int64_t kWorthACall = 512;
+  int64_t joined = std::clamp<int64_t>(kWorthACall / width, 1, std::max<int64_t>(1, rows));
+  while (rows % joined != 0) --joined;
+  return joined;
+}
+
 /// sums[j] = sum over rows of x[first + row, j], by parts held in `parts`.
 void sum_columns(const ReadRows& x, int64_t first, int64_t rows, int64_t width, float* sums,
                  float* parts) {
@@ -240,15 +248,22 @@ std::optional<Kernel> make_reduction(const KernelRequest& request) {
   for (size_t i = 0; i < request.in[0].shape.size(); ++i)
     (i < axis ? outer : i < end ? reduced : inner) *= request.in[0].shape[i];
   if (inner > 1) {
-    const int64_t parts = (reduced + rows_per_part(inner) - 1) / rows_per_part(inner);
+    const int64_t joined = rows_joined(reduced, inner), width = joined * inner,
+                  rows = reduced / joined;
+    const int64_t parts = (rows + rows_per_part(width) - 1) / rows_per_part(width);
     return Kernel{.run =
                       [=](KernelArgs& k) {
-                        const ReadRows x(k, 0, inner);
-                        for (int64_t o = 0; o < outer; ++o)
-                          sum_columns(x, o * reduced, reduced, inner, k.out().data() + o * inner,
-                                      reinterpret_cast<float*>(k.workspace));
+                        const ReadRows x(k, 0, width);
+                        auto* totals = reinterpret_cast<float*>(k.workspace);
+                        for (int64_t o = 0; o < outer; ++o) {
+                          sum_columns(x, o * rows, rows, width, totals, totals + width);
+                          float* sums = k.out().data() + o * inner;
+                          std::fill_n(sums, inner, 0.0f);
+                          for (int64_t row = 0; row < joined; ++row)
+                            HWY_DYNAMIC_DISPATCH(AddRow)(totals + row * inner, sums, z(inner));
+                        }
                       },
-                  .workspace_bytes = z(parts * inner) * sizeof(float)};
+                  .workspace_bytes = z((parts + 1) * width) * sizeof(float)};
   }
   if (!all_f32(request)) return {};
   return sum_rows(outer, reduced,
