@@ -1,38 +1,47 @@
 #include "engine/session.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <set>
 
 #include "backend/cpu/backend.h"
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "compile/memory_report.h"
 #include "ir/op.h"
 
 namespace argosy {
 namespace {
 
-/// Zeroed memory for tensors, aligned to cache lines (and so to vectors).
+/// Zeroed memory for tensors, aligned to cache lines (and so to vectors). Large memory is the
+/// kernel's zero pages, each taken when it is first written, 2 MB at a time where the system can:
+/// by the threads that compute there, and not at all if a program never gets there.
 class Memory {
  public:
-  explicit Memory(size_t bytes) : size_(bytes) {
-    data_ = static_cast<std::byte*>(
-        std::aligned_alloc(64, std::max<size_t>(64, (bytes + 63) / 64 * 64)));
-    if (!data_) throw std::bad_alloc();
-    std::memset(data_, 0, bytes);
+  explicit Memory(size_t bytes) {
+    constexpr size_t kLine = 64, kHugePage = size_t{2} << 20;
+    const size_t alignment = bytes < kHugePage ? kLine : kHugePage;
+    size_t room = bytes + alignment + kLine;
+    allocated_.reset(std::calloc(room, 1));
+    if (!allocated_) throw std::bad_alloc();
+    void* place = allocated_.get();
+    data_ = static_cast<std::byte*>(std::align(alignment, bytes + 1, place, room));
+    if (alignment == kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);  // works without, slower
   }
-  ~Memory() { std::free(data_); }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
   std::byte* data() const { return data_; }
 
  private:
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<void, Free> allocated_;
   std::byte* data_;
-  size_t size_;
 };
 
 /// A call with everything found: pointers, types, the kernel.
@@ -87,6 +96,28 @@ struct Session::State {
     return {name, type, {address(buffer), type.bytes()}};
   }
 
+  /// Each variable by one thread, the threads with about as many elements each.
+  void initialize(uint64_t seed) const {
+    constexpr int64_t kGrain = 1 << 14;  // elements that pay for a thread
+    int64_t elements = 0;
+    for (const StateBuffer& variable : program.state) {
+      const Type& type = program.buffers[static_cast<size_t>(variable.buffer)].type;
+      check(!variable.initialize || type.dtype == DType::f32,
+            "{}: only f32 state has an initialiser", variable.name);
+      if (variable.initialize) elements += std::max<int64_t>(1, type.elements());
+    }
+    parallel_for(elements, kGrain, [&](int64_t begin, int64_t end) {
+      int64_t first = 0;
+      for (const StateBuffer& variable : program.state) {
+        if (!variable.initialize) continue;
+        const TensorView values = view(variable.name, variable.buffer);
+        if (first >= begin && first < end)
+          variable.initialize(mix(seed, hash_of(variable.seeded_as)), values.as());
+        first += std::max<int64_t>(1, values.type.elements());
+      }
+    });
+  }
+
   template <typename List>
   TensorView find(const List& list, const std::string& name, const char* kind) const {
     for (const auto& entry : list)
@@ -129,12 +160,7 @@ Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_
     for (const int32_t buffer : call.outputs) ready.out.push_back(s.address(buffer));
     ready.workspace = s.arena->data() + call.workspace_offset;
   }
-  for (const StateBuffer& variable : s.program.state)
-    if (variable.initialize) {
-      const TensorView view = s.view(variable.name, variable.buffer);
-      check(view.type.dtype == DType::f32, "{}: only f32 state has an initialiser", variable.name);
-      variable.initialize(mix(options.seed, hash_of(variable.seeded_as)), view.as());
-    }
+  s.initialize(options.seed);
   s.times.resize(s.calls.size());
   for (const std::string& op : reference_ops())
     log::debug("op {} runs its plain reference here", op);

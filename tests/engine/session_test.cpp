@@ -112,6 +112,23 @@ TEST_CASE("session: the same seed gives the same bits, another seed others") {
   CHECK(a.output("loss").as()[0] == b.output("loss").as()[0]);
 }
 
+TEST_CASE("session: the first values are the same at every number of threads") {
+  const int before = thread_count();
+  const auto first_values = [](int threads) {
+    set_thread_count(threads);
+    Graph graph;
+    const Scope model(graph, true);
+    Tensor x = graph.input("x", {DType::f32, {1, 100}});
+    for (const char* name : {"a", "b", "c", "d"}) x = linear(model / name, x, 100);
+    graph.output("y", linear(model / "e", x, 500));
+    return state_bytes(Session(std::move(graph), {.seed = 1}));
+  };
+  const std::string alone = first_values(1);
+  for (const int threads : {2, 3, 4}) CHECK((first_values(threads) == alone));
+  CHECK((alone.size() > 4 * 90'000));
+  set_thread_count(before);
+}
+
 TEST_CASE("session: training lowers the loss and says that steps were applied") {
   Session session(training_graph());
   train(session, 0, 1);

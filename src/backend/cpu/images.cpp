@@ -74,7 +74,7 @@ void ChannelAffine(const float* x, size_t places, size_t channels, const float* 
     });
 }
 
-/// sum[c] = sum of dy, product[c] = sum of dy (x - mean[c])
+/// sum[c] += sum of dy, product[c] += sum of dy (x - mean[c])
 void ChannelProducts(const float* dy, const float* x, size_t places, size_t channels,
                      const float* mean, float* sum, float* product) {
   ForChannels(channels, [=](auto d, size_t c) HWY_ATTR {
@@ -85,8 +85,8 @@ void ChannelProducts(const float* dy, const float* x, size_t places, size_t chan
       a = hn::Add(a, g);
       b = hn::MulAdd(g, hn::Sub(hn::LoadU(d, x + p * channels + c), middle), b);
     }
-    hn::StoreU(a, d, sum + c);
-    hn::StoreU(b, d, product + c);
+    hn::StoreU(hn::Add(hn::LoadU(d, sum + c), a), d, sum + c);
+    hn::StoreU(hn::Add(hn::LoadU(d, product + c), b), d, product + c);
   });
 }
 
@@ -137,7 +137,8 @@ HWY_EXPORT(GiveToLargest);
 
 namespace {
 
-/// Sizes of a group norm; one image is one piece of work.
+/// Sizes of a group norm; one image is one piece of work. Its sums go by parts of so few places
+/// that a part stays in the first cache while it is read twice, or channel by channel.
 struct GroupNorm {
   size_t images, places, channels, groups, width;
 
@@ -149,7 +150,18 @@ struct GroupNorm {
     places = static_cast<size_t>(count(x)) / images / channels;
   }
   float elements() const { return static_cast<float>(places * width); }
+  /// Calls body(first place, places) for the parts of an image.
+  template <typename Body>
+  void for_parts(Body body) const {
+    constexpr size_t kPart = 4096;  // elements
+    const size_t step = std::max<size_t>(8, kPart / channels);
+    for (size_t first = 0; first < places; first += step)
+      body(first, std::min(step, places - first));
+  }
   int64_t size() const { return static_cast<int64_t>(places * channels); }  ///< of an image
+  /// Sets every channel's mean and variance to its group's.
+  void find_moments(const float* x, float* mean, float* variance, float* sums,
+                    float* squares) const;
   /// Sets every channel to its group's mean of `sums`.
   void share(float* sums) const {
     for (size_t g = 0; g < groups; ++g) {
@@ -162,12 +174,47 @@ struct GroupNorm {
   void for_images(Body body) const {
     parallel_for(static_cast<int64_t>(images), 1, [&](int64_t begin, int64_t end) {
       static thread_local std::vector<float> memory;  // grows to the largest and stays
-      if (memory.size() < 4 * channels) memory.resize(4 * channels);
+      if (memory.size() < 6 * channels) memory.resize(6 * channels);
       for (auto image = static_cast<size_t>(begin); image < static_cast<size_t>(end); ++image)
         body(image, memory.data());
     });
   }
 };
+
+/// Each part about its own mean, then together: sum (x - a)^2 = sum (x - b)^2 + n (b - a)^2 where b
+/// is the mean of n numbers x.
+void GroupNorm::find_moments(const float* x, float* mean, float* variance, float* sums,
+                             float* squares) const {
+  std::fill_n(mean, channels, 0.0f);
+  std::fill_n(variance, channels, 0.0f);
+  size_t seen = 0;
+  for_parts([&](size_t first, size_t taken) {
+    const float* part = x + first * channels;
+    HWY_DYNAMIC_DISPATCH(ChannelSums)(part, taken, channels, sums);
+    const float inverse = 1.0f / static_cast<float>(taken);
+    for (size_t c = 0; c < channels; ++c) sums[c] *= inverse;
+    HWY_DYNAMIC_DISPATCH(ChannelSquares)(part, taken, channels, sums, squares);
+    const auto before = static_cast<float>(seen), more = static_cast<float>(taken);
+    const float share = more / (before + more);
+    for (size_t c = 0; c < channels; ++c) {
+      const float apart = sums[c] - mean[c];
+      mean[c] += apart * share;
+      variance[c] += squares[c] + apart * apart * before * share;
+    }
+    seen += taken;
+  });
+  for (size_t first = 0; first < channels; first += width) {  // of channels to that of groups
+    double total = 0, moment = 0;
+    for (size_t c = first; c < first + width; ++c) total += mean[c];
+    const double middle = total / static_cast<double>(width);
+    for (size_t c = first; c < first + width; ++c) {
+      const double apart = mean[c] - middle;
+      moment += variance[c] + apart * apart * static_cast<double>(places);
+    }
+    std::fill_n(mean + first, width, static_cast<float>(middle));
+    std::fill_n(variance + first, width, static_cast<float>(moment / elements()));
+  }
+}
 
 }  // namespace
 
@@ -181,10 +228,7 @@ std::optional<Kernel> make_group_norm(const KernelRequest& request) {
     s.for_images([&](size_t image, float* memory) {
       const float* x = images[static_cast<int64_t>(image)];
       float *mean = memory, *factor = mean + s.channels, *offset = factor + s.channels;
-      HWY_DYNAMIC_DISPATCH(ChannelSums)(x, s.places, s.channels, mean);
-      s.share(mean);
-      HWY_DYNAMIC_DISPATCH(ChannelSquares)(x, s.places, s.channels, mean, factor);
-      s.share(factor);
+      s.find_moments(x, mean, factor, offset, offset + s.channels);
       for (size_t c = 0; c < s.channels; ++c) {
         const float inverse = 1.0f / std::sqrt(factor[c] + epsilon);
         if (c % s.width == 0) {
@@ -218,8 +262,12 @@ std::optional<Kernel> make_group_norm_gradient(const KernelRequest& request) {
                         const float *means = &k.in(3)[image * s.groups],
                                     *inverses = &k.in(4)[image * s.groups];
                         for (size_t c = 0; c < s.channels; ++c) middle[c] = means[c / s.width];
-                        HWY_DYNAMIC_DISPATCH(ChannelProducts)(dy, x, s.places, s.channels, middle,
-                                                              sums, products);
+                        std::fill_n(sums, 2 * s.channels, 0.0f);
+                        s.for_parts([&](size_t first, size_t places) {
+                          HWY_DYNAMIC_DISPATCH(ChannelProducts)(dy + first * s.channels,
+                                                                x + first * s.channels, places,
+                                                                s.channels, middle, sums, products);
+                        });
                         for (size_t c = 0; c < s.channels; ++c) {
                           products[c] *= inverses[c / s.width];  // sum of dy h
                           offset[c] = sums[c] * scale[c];

@@ -17,21 +17,30 @@
 HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
 
+/// In parts that stay in the first cache between their maximum and their sum.
 float LogSumExpRow(const float* x, size_t n) {
+  constexpr size_t kPart = 2048;
   const D d;
-  V top = hn::Set(d, x[0]);
-  float highest = x[0];
-  for_vectors(
-      n, [&](size_t i) { top = hn::Max(top, hn::LoadU(d, x + i)); },
-      [&](size_t i) { highest = std::max(highest, x[i]); });
-  highest = std::max(highest, hn::GetLane(hn::MaxOfLanes(d, top)));
-  const V shift = hn::Set(d, highest);
-  V sum = hn::Zero(d);
-  float rest = 0;
-  for_vectors(
-      n, [&](size_t i) { sum = hn::Add(sum, exp(hn::Sub(hn::LoadU(d, x + i), shift))); },
-      [&](size_t i) { rest += std::exp(x[i] - highest); });
-  return highest + std::log(rest + hn::GetLane(hn::SumOfLanes(d, sum)));
+  float highest = -INFINITY, total = 0;  // of what was seen; total is of e^(x - highest)
+  for (size_t begin = 0; begin < n; begin += kPart) {
+    const float* part = x + begin;
+    const size_t taken = std::min(kPart, n - begin);
+    const float top = largest_of(part, taken);
+    if (top > highest) {
+      total *= std::exp(highest - top);
+      highest = top;
+    }
+    const float middle = highest > -INFINITY ? highest : 0;
+    const V shift = hn::Set(d, middle);
+    V sum = hn::Zero(d);
+    float rest = 0;
+    for_vectors(
+        taken,
+        [&](size_t i) { sum = hn::Add(sum, exp_quick(hn::Sub(hn::LoadU(d, part + i), shift))); },
+        [&](size_t i) { rest += std::exp(part[i] - middle); });
+    total += rest + hn::GetLane(hn::SumOfLanes(d, sum));
+  }
+  return std::isinf(highest) ? NAN : highest + std::log(total);
 }
 
 /// dx = factor * e^(x - all); dx may be x.
@@ -41,7 +50,7 @@ void SoftmaxTimesRow(const float* x, float all, float factor, float* dx, size_t 
   for_vectors(
       n,
       [&](size_t i) {
-        hn::StoreU(hn::Mul(f, exp(hn::Sub(hn::LoadU(d, x + i), shift))), d, dx + i);
+        hn::StoreU(hn::Mul(f, exp_quick(hn::Sub(hn::LoadU(d, x + i), shift))), d, dx + i);
       },
       [&](size_t i) { dx[i] = factor * std::exp(x[i] - all); });
 }

@@ -23,16 +23,16 @@ V flag(M mask) {
   return hn::IfThenElseZero(mask, one());
 }
 
-V sigmoid(V x) {
+HWY_INLINE V sigmoid(V x) {
   // through e^-|x|, which cannot overflow
-  const V e = exp(hn::Neg(hn::Abs(x)));
-  const V positive = hn::Div(one(), hn::Add(one(), e));
+  const V e = exp_quick(hn::Neg(hn::Abs(x)));
+  const V positive = quick_reciprocal(hn::Add(one(), e));
   return hn::IfThenElse(hn::Lt(x, zero()), hn::Mul(e, positive), positive);
 }
 
 // erf(x) = x P(x^2) / Q(x^2) where it is not 1 to rounding, by the quotient of least relative error
 // on [0, 4]: 3e-7 in this arithmetic. No exponential, so that GELU is not bound by it.
-V erf(V x) {
+HWY_INLINE V erf(V x) {
   const D d;
   const V s = hn::Mul(x, x);
   V above = hn::Set(d, 1.9867709397658473e-06f), below = hn::Set(d, 3.742012631846592e-05f);
@@ -42,14 +42,14 @@ V erf(V x) {
   for (const float c : {0.0011855859775096178f, 0.015207375399768353f, 0.11535060405731201f,
                         0.504858672618866f, 1.0f})
     below = hn::MulAdd(below, s, hn::Set(d, c));
-  const V y = clamp(hn::Div(hn::Mul(x, above), below), -1, 1);
+  const V y = clamp(hn::Mul(hn::Mul(x, above), quick_reciprocal(below)), -1, 1);
   return hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, 3.8325f)), hn::CopySign(one(), x), y);
 }
 
-V gelu_slope(V x) {
+HWY_INLINE V gelu_slope(V x) {
   const D d;
   const V near = clamp(x, -20, 20);
-  const V density = exp(hn::Mul(hn::Set(d, -0.5f), hn::Mul(near, near)));
+  const V density = exp_quick(hn::Mul(hn::Set(d, -0.5f), hn::Mul(near, near)));
   const V below =
       hn::MulAdd(hn::Set(d, 0.5f), erf(hn::Mul(x, hn::Set(d, 0.70710678f))), hn::Set(d, 0.5f));
   return hn::MulAdd(hn::Mul(near, hn::Set(d, 0.39894228f)), density, below);

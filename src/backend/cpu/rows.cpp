@@ -58,19 +58,14 @@ void AddRow(const float* x, float* total, size_t n) {
 
 void SoftmaxRow(const float* x, float* y, size_t n) {
   const D d;
-  V top = hn::Set(d, x[0]);
-  float rest_top = x[0];
-  for_vectors(
-      n, [&](size_t i) { top = hn::Max(top, hn::LoadU(d, x + i)); },
-      [&](size_t i) { rest_top = std::max(rest_top, x[i]); });
-  const float highest = std::max(rest_top, hn::GetLane(hn::MaxOfLanes(d, top)));
+  const float highest = largest_of(x, n);
   const V shift = hn::Set(d, highest);
   V sum = hn::Zero(d);
   float rest_sum = 0;
   for_vectors(
       n,
       [&](size_t i) {
-        const V e = exp(hn::Sub(hn::LoadU(d, x + i), shift));
+        const V e = exp_quick(hn::Sub(hn::LoadU(d, x + i), shift));
         sum = hn::Add(sum, e);
         hn::StoreU(e, d, y + i);
       },

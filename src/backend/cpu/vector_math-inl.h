@@ -21,11 +21,64 @@ using V = hn::Vec<D>;
 /// y, or x where x is NaN.
 HWY_INLINE V keep_nan(V x, V y) { return hn::IfThenElse(hn::Eq(x, x), y, x); }
 
+/// x moved into [low, high]; NaN stays.
+HWY_INLINE V clamp(V x, float low, float high) {
+  const D d;
+  // NaN stands second, so that the instructions of x86 keep it
+  const V y = hn::Min(hn::Set(d, high), hn::Max(hn::Set(d, low), x));
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  return y;
+#else
+  return keep_nan(x, y);
+#endif
+}
+
+/// 1 / x for normal x, within 2e-7 of itself: the CPU's estimate and one step of Newton's.
+HWY_INLINE V quick_reciprocal(V x) {
+  const V estimate = hn::ApproximateReciprocal(x);
+  return hn::Mul(estimate, hn::NegMulAdd(x, estimate, hn::Set(D(), 2.0f)));
+}
+
+/// e^x without its power of two, within 1e-7 of itself: e^x = returned * 2^whole, where
+/// `shifted` = magic + whole has `whole` in its lowest bits.
+HWY_INLINE V exp_mantissa(V x, float magic, V& shifted) {
+  const D d;
+  const V base = hn::Set(d, magic);
+  shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), base);
+  const V whole = hn::Sub(shifted, base);
+  // log(2) in two parts; the first has few digits, so that its product is exact
+  V rest = hn::NegMulAdd(whole, hn::Set(d, 0.693359375f), x);
+  rest = hn::MulAdd(whole, hn::Set(d, 2.12194440e-4f), rest);
+  V y = hn::Set(d, 0.0013843653557432012f);
+  for (const float next : {0.008374155688959987f, 0.041668000129541395f, 0.1666643095119788f,
+                           0.4999999384444835f, 1.0f, 1.0f})
+    y = hn::MulAdd(y, rest, hn::Set(d, next));
+  return y;
+}
+
+constexpr float kMagic = 12582912.0f;  // adding 3 * 2^22 rounds to a whole number
+
 HWY_INLINE V exp(V x) {
   const D d;
-  const V largest = hn::Set(d, 88.7228317f);  // the last argument whose exponential is finite
-  const V y = hn::Exp(d, hn::Min(x, largest));
-  return keep_nan(x, hn::IfThenElse(hn::Gt(x, largest), hn::Inf(d), y));
+  const hn::RebindToSigned<D> whole;
+  V shifted;
+  const V y = exp_mantissa(clamp(x, -104, 89), kMagic, shifted);
+  // in two factors, so that each is a normal number where e^x is not, and the largest overflow
+  const auto power = hn::Sub(hn::BitCast(whole, shifted), hn::BitCast(whole, hn::Set(d, kMagic)));
+  const auto half = hn::ShiftRight<1>(power), bias = hn::Set(whole, 127);
+  const auto factor = [&](auto exponent) {
+    return hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(exponent, bias)));
+  };
+  return hn::Mul(hn::Mul(y, factor(half)), factor(hn::Sub(power, half)));
+}
+
+/// e^x in two thirds of the instructions: 0 below -87.7, infinity above 88.3.
+HWY_INLINE V exp_quick(V x) {
+  const D d;
+  const hn::RebindToUnsigned<D> bits;
+  V shifted;
+  const V y = exp_mantissa(clamp(x, -88.02969f, 88.72284f), kMagic + 127, shifted);
+  return hn::Mul(y, hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(bits, shifted))));
 }
 
 HWY_INLINE V log(V x) {
@@ -39,24 +92,12 @@ HWY_INLINE V log(V x) {
 
 HWY_INLINE V tanh(V x) { return keep_nan(x, hn::Tanh(D(), x)); }
 
-/// x moved into [low, high]; NaN stays.
-HWY_INLINE V clamp(V x, float low, float high) {
-  const D d;
-  // NaN stands second, so that the instructions of x86 keep it
-  const V y = hn::Min(hn::Set(d, high), hn::Max(hn::Set(d, low), x));
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
-  return y;
-#else
-  return keep_nan(x, y);
-#endif
-}
-
 /// 2^x within 1.5e-7 of itself; 0 below 2^-126.5, infinity above 2^127.5, NaN stays.
 HWY_INLINE V exp2(V x) {
   const D d;
   x = clamp(x, -127, 128);
-  // adding 3 * 2^22 rounds to a whole number, which with its bias lies in the lowest bits
-  const V magic = hn::Set(d, 12582912.0f + 127.0f), shifted = hn::Add(x, magic);
+  // the whole number with its bias lies in the lowest bits
+  const V magic = hn::Set(d, kMagic + 127), shifted = hn::Add(x, magic);
   const V rest = hn::Sub(x, hn::Sub(shifted, magic));
   const hn::RebindToUnsigned<D> bits;
   const V power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(bits, shifted)));
@@ -107,6 +148,23 @@ HWY_INLINE void for_vectors(size_t n, Body body, Rest rest) {
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) body(i);
   for (; i < n; ++i) rest(i);
+}
+
+/// The largest of x[0..n), n > 0, in four chains, so that no maximum waits for the one before.
+HWY_INLINE float largest_of(const float* x, size_t n) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  V top[4];
+  for (V& t : top) t = hn::Set(d, x[0]);
+  size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes)
+    for (size_t chain = 0; chain < 4; ++chain)
+      top[chain] = hn::Max(top[chain], hn::LoadU(d, x + i + chain * lanes));
+  for (; i + lanes <= n; i += lanes) top[0] = hn::Max(top[0], hn::LoadU(d, x + i));
+  float highest =
+      hn::GetLane(hn::MaxOfLanes(d, hn::Max(hn::Max(top[0], top[1]), hn::Max(top[2], top[3]))));
+  for (; i < n; ++i) highest = highest < x[i] ? x[i] : highest;
+  return highest;
 }
 
 }  // namespace argosy::cpu::HWY_NAMESPACE
