@@ -71,6 +71,13 @@ std::span<float> at(Array& array, int64_t place) {
   return array.as().subspan(static_cast<size_t>(place) * size, size);
 }
 
+Array in_bf16(const Array& array) {
+  Array narrow({DType::bf16, array.type.shape});
+  for (size_t i = 0; i < static_cast<size_t>(array.type.elements()); ++i)
+    narrow.set(i, array.at(i));
+  return narrow;
+}
+
 bool all(std::span<const float> numbers, auto holds) { return std::ranges::all_of(numbers, holds); }
 bool is_zero(float x) { return x == 0; }
 bool is_finite(float x) { return std::isfinite(x); }
@@ -120,6 +127,29 @@ TEST_CASE("attention: what is not finite stays in the rows that see it, and thei
         for (size_t o = 0; o < got.size(); ++o)
           for (size_t i = 0; i < got[o].as().size(); ++i)
             CHECK(std::isfinite(got[o].as()[i]) == std::isfinite(wanted[o].as()[i]));
+      });
+    }
+}
+
+TEST_CASE("attention: bf16 keeps what is not finite, and padding, to the rows that see it") {
+  constexpr int64_t kTimes = 141, kBad = 70, kPadding = 131;
+  for (const float bad : {kNan, kInfinity})
+    for (Array Operands::* broken : {&Operands::q, &Operands::k, &Operands::v, &Operands::dy}) {
+      Operands x(1, kTimes, 2, 1, 17);
+      const Options options = {.window = 20};
+      at(x.*broken, kBad)[3] = bad;
+      x.segments.assign(kTimes, 3);
+      for (int64_t t = kPadding; t < kTimes; ++t) {
+        x.segments[static_cast<size_t>(t)] = -1;
+        for (Array* array : {&x.dy, &x.q, &x.k, &x.v}) std::ranges::fill(at(*array, t), bad);
+      }
+      for (Array* array : {&x.dy, &x.q, &x.k, &x.v}) *array = in_bf16(*array);
+      const Arrays wanted = by_reference(x, options);
+      on_every_instruction_set([&] {
+        const Arrays got = by_kernel(x, options);
+        for (size_t o = 0; o < got.size(); ++o)
+          for (size_t i = 0; i < static_cast<size_t>(got[o].type.elements()); ++i)
+            CHECK(std::isfinite(got[o].at(i)) == std::isfinite(wanted[o].at(i)));
       });
     }
 }

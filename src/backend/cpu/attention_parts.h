@@ -3,9 +3,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "backend/cpu/backend.h"
+#include "backend/cpu/pointwise_steps.h"
 #include "ops/ops.h"
 
-/// How attention's work is cut, and who sees whom; the kernels are in attention.cpp.
+/// How attention's work is cut, and who sees whom; the kernels are in attention.cpp and
+/// attention_gradient.cpp.
 namespace argosy::cpu {
 
 constexpr int64_t kKeys = 64;      // in a tile
@@ -18,6 +21,9 @@ struct AttentionShape {
   int64_t b, t, s, h, g, d;
   ops::AttentionOptions options;
   bool segmented;
+
+  /// q and k are operands `first` and after it; perhaps segments, operand `segments`.
+  AttentionShape(const KernelRequest& request, size_t first, size_t segments);
 
   int64_t padded() const { return (d + kWidest - 1) / kWidest * kWidest; }
   int64_t blocks() const { return (t + kQueries - 1) / kQueries; }
@@ -46,10 +52,16 @@ struct AttentionShape {
   int64_t row(int64_t batch, int64_t head, int64_t i) const { return (batch * h + head) * t + i; }
 };
 
+/// Operands and results in one dtype, f32 or bf16; the log-sum-exp in f32.
 struct AttentionData {
-  const float *dy, *q, *k, *v, *y, *lse;
-  const int32_t* segments;
-  float *out, *lse_out, *dq, *dk, *dv;
+  explicit AttentionData(DType dtype) : bf16(dtype == DType::bf16), narrow(find_narrow(dtype)) {}
+  bool bf16;
+  NarrowFunction narrow;
+  const std::byte *dy = nullptr, *q = nullptr, *k = nullptr, *v = nullptr, *y = nullptr;
+  const float* lse = nullptr;
+  const int32_t* segments = nullptr;
+  std::byte *out = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  float* lse_out = nullptr;
 };
 
 /// What one thread computes at a time: these queries of some heads of a group with these keys.
@@ -107,5 +119,19 @@ struct Meeting {
   }
   bool empty() const { return begin >= end; }
 };
+
+/// Computes a part in memory of the thread and returns how many floats of it that needs; without
+/// memory it does nothing else.
+using AttentionWork = int64_t (*)(const AttentionShape&, const AttentionData&, const AttentionPart&,
+                                  float* memory);
+
+/// Runs `work` on parts of one group each: its heads cut by `heads`, its queries by `queries`, its
+/// keys by `keys`. `like` says what they give.
+void run_attention(const AttentionShape& z, const AttentionData& data, AttentionWork work,
+                   int64_t heads, int64_t queries, int64_t keys, const AttentionPart& like);
+
+/// The group's heads stay together, so that they share what is packed of keys and values, unless
+/// that leaves too few parts for the threads.
+int64_t heads_together(const AttentionShape& z);
 
 }  // namespace argosy::cpu

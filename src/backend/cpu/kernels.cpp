@@ -48,8 +48,8 @@ constexpr Row kRows[] = {
     {&ops::group_norm_gradient, make_group_norm_gradient, bf16_too},                  // Highway
     {&ops::adamw_update, make_adamw, bf16_too},                                       // Highway
     {&ops::sgd_update, make_sgd, bf16_too},                                           // Highway
-    {&ops::attention, make_attention},                                                // Highway
-    {&ops::attention_gradient, make_attention_gradient},                              // Highway
+    {&ops::attention, make_attention, bf16_too},                                      // Highway
+    {&ops::attention_gradient, make_attention_gradient, bf16_too},                    // Highway
     {&ops::cross_entropy, make_cross_entropy, bf16_too},                              // Highway
     {&ops::cross_entropy_gradient, make_cross_entropy_gradient, bf16_too},            // Highway
     {&ops::projected_cross_entropy, make_projected_cross_entropy},                    // Highway

@@ -155,7 +155,7 @@ void PackRight(const Product& p, int64_t column, int64_t wide, int64_t first, in
   if (n < wide) std::fill_n(out, depth * wide, 0.0f);
   switch (b.kind) {
     case Operand::Kind::along:
-      PackColumns(b.data + column * b.step + first, b.step, n, depth, 1, out, wide);
+      PackColumns<Singles>(b.data + column * b.step + first, b.step, n, depth, out, wide);
       return;
     case Operand::Kind::across:
       for (int64_t l = 0; l < depth; ++l)
