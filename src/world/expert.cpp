@@ -65,9 +65,8 @@ void Expert::disturb(Simulation& simulation) {
       random_.uniform() < habits_.pushes_per_minute / 60 * kControlPeriod_s) {
     push_left_ = 4 + static_cast<int>(random_.below(6));
     const double side = random_.below(2) == 0 ? -1 : 1;
-    const CarParameters& car = simulation.car();
-    push_n_ = side * car.mass_kg * random_.uniform(2, 5);
-    push_nm_ = side * random_.uniform(-0.5f, 1.0f) * 0.25;
+    push_n_ = side * random_.uniform(3, 9);
+    push_nm_ = side * random_.uniform(0.3f, 0.85f);
     recovering_ = true;
   }
   if (push_left_ == 0) return;

@@ -25,8 +25,8 @@ struct Character {
 };
 constexpr Character kCharacters[] = {
     {"easy", 8, 3.2, 0.16, 1.6, 0.42, 0.50},
-    {"moderate", 10, 3.6, 0.28, 1.1, 0.36, 0.46},
-    {"hard", 12, 4.2, 0.38, 0.85, 0.32, 0.42},
+    {"moderate", 11, 3.7, 0.34, 1.1, 0.36, 0.46},
+    {"hard", 13, 4.3, 0.42, 0.85, 0.32, 0.42},
 };
 constexpr double kSpacing_m = 0.05;
 constexpr double kVerge_m = 0.4;  // ground between two stretches of road, at least
