@@ -43,7 +43,8 @@ TEST_CASE("car: at constant speed and steering it drives the circle of its geome
     const double speed = std::hypot(alone.v.forward_mps, alone.v.sideways_mps);
     CHECK(speed > 0.5);
     const double steer = -angle * p.max_steer_rad;
-    // of the middle between the axles; tyres of equal slip front and rear neither widen nor narrow it
+    // of the middle between the axles; tyres of equal slip front and rear neither widen nor narrow
+    // it
     const double radius = std::hypot(p.wheelbase_m / std::tan(steer), p.wheelbase_m / 2);
     CHECK(speed / std::abs(alone.v.yaw_radps) == doctest::Approx(radius).epsilon(0.06));
     CHECK(alone.v.yaw_radps * steer > 0);  // negative angle is left, which is anticlockwise

@@ -19,9 +19,8 @@ namespace {
 Trace expert_drive(Simulation& simulation, double duration_s = 60,
                    const Habits& habits = exact_habits()) {
   Expert expert(1, habits);
-  return rollout(
-      simulation, [&](const Observation&) { return expert.drive(simulation); },
-      {.laps = 1, .duration_s = duration_s, .pictures = false, .safety_driver = true});
+  return rollout(simulation, [&](const Observation&) { return expert.drive(simulation); },
+                 {.laps = 1, .duration_s = duration_s, .pictures = false, .safety_driver = true});
 }
 
 std::vector<uint8_t> picture_of(Simulation& simulation) {
@@ -52,7 +51,8 @@ TEST_CASE("simulation: in a mirrored world the expert's drive is the mirror imag
   const Trace a = expert_drive(plain, 8), b = expert_drive(mirrored, 8);
   REQUIRE(a.moments.size() == b.moments.size());
   for (size_t i = 0; i < a.moments.size(); ++i) {
-    CHECK(a.moments[i].controls.angle == doctest::Approx(-b.moments[i].controls.angle).epsilon(1e-6));
+    CHECK(a.moments[i].controls.angle ==
+          doctest::Approx(-b.moments[i].controls.angle).epsilon(1e-6));
     CHECK(a.moments[i].state.lateral_m ==
           doctest::Approx(-b.moments[i].state.lateral_m).epsilon(1e-6));
   }
@@ -108,9 +108,8 @@ TEST_CASE("simulation: a coasting car's energy never rises on its own") {
 
 TEST_CASE("rollout: the safety driver takes over off the road, puts the car back and gives back") {
   Simulation simulation({.track_seed = 1, .look_seed = 1});
-  const Trace trace = rollout(
-      simulation, [](const Observation&) { return Controls{0, 0.4}; },
-      {.laps = 1, .duration_s = 40, .pictures = false});
+  const Trace trace = rollout(simulation, [](const Observation&) { return Controls{0, 0.4}; },
+                              {.laps = 1, .duration_s = 40, .pictures = false});
   CHECK(trace.interventions > 2);
   int taken_over = 0;
   for (const Moment& moment : trace.moments) {
@@ -138,9 +137,10 @@ TEST_CASE("simulation: an obstacle that is hit is a collision, and one ahead is 
 }
 
 TEST_CASE("simulation: a picture of no pixels, or a crowd on the road, is refused with the range") {
-  CHECK_THROWS_WITH_AS(Simulation({.width = 0}),
-                       "the simulated world: a picture of 0x120 pixels was asked for; ask for 16 to "
-                       "1024 pixels a side",
-                       argosy::Error);
+  CHECK_THROWS_WITH_AS(
+      Simulation({.width = 0}),
+      "the simulated world: a picture of 0x120 pixels was asked for; ask for 16 to "
+      "1024 pixels a side",
+      argosy::Error);
   CHECK_THROWS_AS(Simulation({.other_cars = 1000}), argosy::Error);
 }

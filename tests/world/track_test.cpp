@@ -10,7 +10,8 @@ namespace {
 constexpr Difficulty kAll[] = {Difficulty::easy, Difficulty::moderate, Difficulty::hard};
 }
 
-TEST_CASE("track: every road closes, turns once, and never bends tighter than its difficulty allows") {
+TEST_CASE(
+    "track: every road closes, turns once, and never bends tighter than its difficulty allows") {
   const double tightest_m[] = {1.6, 1.1, 0.85};
   for (const Difficulty difficulty : kAll) {
     for (uint64_t seed = 0; seed < 20; ++seed) {
@@ -30,9 +31,8 @@ TEST_CASE("track: two stretches of road keep their edges apart") {
     const auto& all = track.stations();
     for (size_t i = 0; i < all.size(); i += 5) {
       for (size_t j = 0; j < all.size(); j += 5) {
-        const double along =
-            std::abs(track.distance_m(static_cast<double>(i) * track.spacing_m(),
-                                      static_cast<double>(j) * track.spacing_m()));
+        const double along = std::abs(track.distance_m(static_cast<double>(i) * track.spacing_m(),
+                                                       static_cast<double>(j) * track.spacing_m()));
         if (along > 2.7)
           CHECK(length(all[i].position - all[j].position) >
                 all[i].half_width_m + all[j].half_width_m);
