@@ -38,6 +38,11 @@ constexpr Command kCommands[] = {
      "argosy eval runs/drive --data out/drives --report out/report.html\n"
      "argosy eval runs/drive --data out/drives --checkpoint best --json -",
      eval},
+    {"drive", "let a trained policy drive by a camera, a stream or a video",
+     "argosy drive runs/drive --input /dev/video0 --output - | motors\n"
+     "argosy drive runs/drive --input udp://0.0.0.0:5000 --output controls.jsonl --record out/tub\n"
+     "argosy drive runs/drive --input clip.mp4 --output controls.jsonl",
+     drive},
 #endif
     {"bench", "time training steps, the same as bench/compare times in PyTorch",
      "argosy bench list\n"
