@@ -142,6 +142,8 @@ struct VideoStream::State {
     decoder->thread_count = 1;  // threads over frames hold frames back
     decoder->max_pixels = kMaxPixels;
     decoder->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
+    // H.264 may be told to forget frames that it never saw, which is no damage (see VideoReader)
+    if (codec->id != AV_CODEC_ID_H264) decoder->err_recognition |= AV_EF_EXPLODE;
     if (codec->id == AV_CODEC_ID_AV1) decoder->flags |= AV_CODEC_FLAG_LOW_DELAY;
     if (const int code = avcodec_open2(decoder.get(), codec, nullptr); code < 0) fail(code, "read");
   }
@@ -231,6 +233,10 @@ Clock::time_point VideoStream::read_at() const { return state_->read_at; }
 int64_t VideoStream::damaged() const { return state_->damaged; }
 int64_t VideoStream::of_other_size() const { return state_->of_other_size; }
 void VideoStream::stop() { state_->stopped = true; }
+
+void VideoStream::require(const VideoReader::Delivery& delivery) const {
+  if (state_->width > 0) delivered_size(delivery, state_->height, state_->width, state_->source);
+}
 
 void VideoStream::deliver(const VideoReader::Delivery& delivery, std::span<uint8_t> out) {
   const auto [to_height, to_width] =

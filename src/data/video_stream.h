@@ -35,6 +35,8 @@ class VideoStream {
   double time_s() const;  ///< of this frame, in the source's own time
   /// When this frame had come in, not yet decoded.
   std::chrono::steady_clock::time_point read_at() const;
+  /// Throws Error where such a delivery leaves nothing of the pictures.
+  void require(const VideoReader::Delivery& delivery) const;
   /// This frame as the training saw it: uint8 [H, W, 3], see VideoReader::read().
   void deliver(const VideoReader::Delivery& delivery, std::span<uint8_t> out);
   void picture(Image& image);

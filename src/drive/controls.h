@@ -21,8 +21,8 @@ std::string_view name_of(State state);
 struct Prediction {
   int64_t frame = -1;  ///< -1: none yet
   double captured_s = 0, arrived_s = 0;
-  double unchanged_since_s = 0;  ///< when the first of the frames equal to this one was captured
-  double ready_s = 0;            ///< when the policy had finished
+  double repeating_s = 0;  ///< for so long frames have been equal to the one before each
+  double ready_s = 0;      ///< when the policy had finished
   double angle = 0, throttle = 0;
 
   double latency_s() const { return ready_s - arrived_s; }

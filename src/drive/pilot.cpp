@@ -84,7 +84,9 @@ Prediction Pilot::predict(const Frame& frame) {
         frame.delivered.size(), frame_bytes_);
   const double before_s = count_ > 0 ? newest(0).captured_s : 0;
   if (frame.captured_s < before_s || frame.captured_s - before_s > kPause_s) count_ = 0;
-  if (count_ == 0 || frame.delivered != newest(0).delivered) unchanged_since_s_ = frame.captured_s;
+  const bool repeats = count_ > 0 && frame.delivered == newest(0).delivered;
+  if (!repeats || !repeats_) repeats_since_s_ = frame.captured_s;
+  repeats_ = repeats;
   last_ = (last_ + 1) % seen_.size();
   count_ = std::min(count_ + 1, seen_.size());
   seen_[last_].captured_s = frame.captured_s;
@@ -100,7 +102,7 @@ Prediction Pilot::predict(const Frame& frame) {
   return {.frame = frame.number,
           .captured_s = frame.captured_s,
           .arrived_s = frame.arrived_s,
-          .unchanged_since_s = unchanged_since_s_,
+          .repeating_s = frame.captured_s - repeats_since_s_,
           .angle = outputs[angle_],
           .throttle = has_throttle_ ? outputs[throttle_] : constant_throttle_};
 }

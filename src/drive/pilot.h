@@ -44,7 +44,8 @@ class Pilot {
 
   std::vector<Seen> seen_;  ///< a ring
   size_t count_ = 0, last_ = 0;
-  double unchanged_since_s_ = 0;
+  double repeats_since_s_ = 0;  ///< the first frame equal to the one before; none: of this one
+  bool repeats_ = false;
   std::vector<uint8_t> clip_;  ///< u8 [T, H, W, 3]
 };
 

@@ -24,11 +24,10 @@ StreamSource::StreamSource(std::string source, std::string format, bool realtime
   live_ = stream_->live();
   realtime_ = realtime || live_;
   fps_ = stream_->fps();
-  height_ = stream_->height();
-  width_ = stream_->width();
 }
 
 void StreamSource::deliver_as(const data::VideoReader::Delivery& delivery, bool picture) {
+  stream_->require(delivery);
   delivery_ = delivery;
   picture_ = picture;
 }
@@ -48,7 +47,7 @@ bool StreamSource::reopen() {
     try {
       auto stream =
           std::make_unique<data::VideoStream>(name_, data::StreamOptions{.format = format_});
-      if (stream->height() != height_ || stream->width() != width_) continue;
+      if (stream->height() != height() || stream->width() != width()) continue;
       const std::scoped_lock lock(mutex_);
       stream_ = std::move(stream);
       lag_at_s_ = -1;
@@ -123,7 +122,7 @@ std::vector<std::string> StreamSource::notes() const {
   };
   note(damaged_ + stream_->damaged(), "damaged frames were passed over");
   note(of_other_size_ + stream_->of_other_size(),
-       fmt::format("frames were not {} x {} pixels and passed over", width_, height_));
+       fmt::format("frames were not {} x {} pixels and passed over", width(), height()));
   note(reopened_, "times it failed and was opened again");
   return notes;
 }

@@ -17,8 +17,8 @@ class StreamSource : public FrameSource {
   StreamSource(std::string source, std::string format, bool realtime);
 
   bool realtime() const { return realtime_; }
-  int height() const { return height_; }
-  int width() const { return width_; }
+  int height() const { return stream_->height(); }
+  int width() const { return stream_->width(); }
 
   void deliver_as(const data::VideoReader::Delivery& delivery, bool picture) override;
   bool next(Frame& frame) override;
@@ -34,7 +34,6 @@ class StreamSource : public FrameSource {
 
   std::string name_, format_;
   bool realtime_, live_ = false, picture_ = false;
-  int height_ = 0, width_ = 0;
   double fps_ = 0;
   data::VideoReader::Delivery delivery_;
   std::unique_ptr<data::VideoStream> stream_;

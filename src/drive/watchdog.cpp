@@ -38,7 +38,7 @@ State judge(const Limits& limits, const Seen& seen) {
     // frames arrive: either the policy has not taken one for long, or they are old when they come
     return seen.now_s - prediction.arrived_s > limits.age_s ? State::stalled : State::late_frame;
   }
-  if (prediction.captured_s - prediction.unchanged_since_s >= limits.frozen_s) return State::frozen;
+  if (prediction.repeating_s >= limits.frozen_s) return State::frozen;
   for (const double output : {prediction.angle, prediction.throttle})
     if (!(std::abs(output) <= limits.output)) return State::bad_output;  // NaN too
   return State::driving;

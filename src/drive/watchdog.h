@@ -4,10 +4,10 @@
 namespace argosy::drive {
 
 struct Limits {
-  double age_s = 0.08;    ///< of the frame that a control rests on
-  double frozen_s = 0.1;  ///< that a picture may stay the same
-  double output = 1.5;    ///< of an angle or a throttle: up to here it is taken as the full 1
-  double starting_s = 5;  ///< until the first control
+  double age_s = 0.08;     ///< of the frame that a control rests on
+  double frozen_s = 0.04;  ///< that pictures may be equal to those before them
+  double output = 1.5;     ///< of an angle or a throttle: up to here it is taken as the full 1
+  double starting_s = 5;   ///< until the first control
 };
 
 /// What the watchdog sees. Times are seconds on the drive's clock.
