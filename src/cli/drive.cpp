@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -14,6 +15,10 @@
 #include "drive/drive.h"
 #include "drive/recorder.h"
 #include "drive/stream_source.h"
+#ifdef ARGOSY_WITH_WORLD
+#include "drive/film.h"
+#include "drive/world_source.h"
+#endif
 
 namespace argosy::cli {
 namespace {
@@ -22,6 +27,9 @@ using namespace argosy::drive;
 
 struct Options {
   std::string run, input, format, output, record, checkpoint = "best";
+  std::string world, difficulty = "moderate", film;
+  int64_t seed = 1;
+  double laps = 1;
   bool realtime = false;
   double rate = 20, throttle = 0;
   Limits limits;
@@ -45,7 +53,7 @@ void check_options(const Options& options) {
   require(limits.output >= 1, "--max-output", limits.output, "1 or more");
 }
 
-void print(const DriveResult& result, const StreamSource& source, const Recorder* recorder) {
+void print(const DriveResult& result, const FrameSource& source, const Recorder* recorder) {
   fmt::print(stderr, "{} frames, {} seen by the policy, {} controls in {}", result.frames,
              result.driven, result.controls, duration_text(result.seconds));
   std::string faults;
@@ -72,17 +80,14 @@ std::string live(const Status& status) {
                      name_of(status.state));
 }
 
-int run(const Options& options) {
-  check_options(options);
-  StreamSource source(options.input, options.format, options.realtime);
+[[noreturn]] void refuse(const std::string& what, const std::string& fix) {
+  throw Error({.what = what, .where = "argosy drive", .fix = fix});
+}
+
+/// Drives by a source that is open. `more` are told too, after the lines and the recording.
+int drive_by(FrameSource& source, bool realtime, const Limits& limits, const Options& options,
+             std::span<ControlSink* const> more = {}) {
   Pilot pilot(options.run, options.checkpoint, options.throttle, source.fps());
-  const bool realtime = source.realtime();
-  if (realtime && source.fps() > 0 && 1 / source.fps() >= options.limits.age_s)
-    throw Error({.what = fmt::format("the source gives a frame each {:.3f} s, and --max-age allows "
-                                     "controls to rest on frames of up to {:.3f} s",
-                                     1 / source.fps(), options.limits.age_s),
-                 .where = options.input,
-                 .fix = fmt::format("give --max-age {:.2f} or more", 1.6 / source.fps())});
   source.deliver_as(pilot.delivery(), !options.record.empty());
   std::optional<ControlLines> lines;
   if (!options.output.empty()) lines.emplace(options.output);
@@ -95,12 +100,13 @@ int run(const Options& options) {
   std::vector<ControlSink*> sinks;
   if (lines) sinks.push_back(&*lines);
   if (recorder) sinks.push_back(&*recorder);
+  sinks.insert(sinks.end(), more.begin(), more.end());
 
   stop_on_signals();
   Progress progress("drive", "frames", 0);
   const DriveOptions how = {
       .rate = options.rate,
-      .limits = options.limits,
+      .limits = limits,
       .stop = &stop_asked,
       .show = [&](const Status& status) { progress.update(status.frames, live(status)); }};
   const Predict predict = [&](const Frame& frame) { return pilot.predict(frame); };
@@ -117,6 +123,59 @@ int run(const Options& options) {
   return 0;
 }
 
+int drive_stream(const Options& options) {
+  StreamSource source(options.input, options.format, options.realtime);
+  const double period_s = source.fps() > 0 ? 1 / source.fps() : 0;
+  if (source.realtime() && period_s >= options.limits.age_s)
+    throw Error({.what = fmt::format("the source gives a frame each {:.3f} s, and --max-age allows "
+                                     "controls to rest on frames of up to {:.3f} s",
+                                     period_s, options.limits.age_s),
+                 .where = options.input,
+                 .fix = fmt::format("give --max-age {:.2f} or more", 1.6 * period_s)});
+  return drive_by(source, source.realtime(), options.limits, options);
+}
+
+#ifdef ARGOSY_WITH_WORLD
+int drive_world(const Options& options) {
+  if (options.world != "track")
+    refuse(fmt::format("there is no world {}", options.world), "the one there is: --world track");
+  if (options.realtime)
+    refuse("--realtime is for videos, a world waits for its driver", "leave it out");
+  require(options.laps > 0 && options.laps <= 1000, "--laps", options.laps, "above 0, up to 1000");
+  const auto seed = static_cast<uint64_t>(options.seed);
+  WorldSource source(
+      {.simulation = {.track_seed = seed,
+                      .look_seed = seed,
+                      .difficulty = world::difficulty_named(options.difficulty, "--difficulty")},
+       .laps = options.laps,
+       .duration_s = 120 * options.laps});
+  Limits limits = options.limits;
+  limits.frozen_s = std::numeric_limits<double>::infinity();  // a car at rest sees one picture
+  std::optional<Film> film;
+  if (!options.film.empty()) film.emplace(options.film, source.simulation());
+  std::vector<ControlSink*> sinks;
+  if (film) sinks.push_back(&*film);  // before the controls act
+  sinks.push_back(&source);
+  const int code = drive_by(source, false, limits, options, sinks);
+  if (film) film->finish();
+  return code;
+}
+#else
+int drive_world(const Options&) {
+  refuse("this program was built without the simulated world",
+         "run scripts/setup and scripts/build");
+}
+#endif
+
+int run(const Options& options) {
+  check_options(options);
+  if (options.input.empty() == options.world.empty())
+    refuse("it needs something to drive by", "give either --input or --world");
+  if (options.world.empty() && !options.film.empty())
+    refuse("--film is for a world", "give --world track, or leave it out");
+  return options.world.empty() ? drive_stream(options) : drive_world(options);
+}
+
 }  // namespace
 
 std::function<int()> drive(Arguments& arguments) {
@@ -124,8 +183,12 @@ std::function<int()> drive(Arguments& arguments) {
   arguments.positional("RUN", options->run, "the folder of a training run");
   arguments.option("--input", options->input,
                    "a video file, a camera (/dev/video0), a stream (udp://..., rtsp://...); "
-                   "-: standard input",
-                   true);
+                   "-: standard input");
+  arguments.option("--world", options->world, "drive a simulated car instead: track");
+  arguments.option("--seed", options->seed, "of the road and the weather");
+  arguments.option("--difficulty", options->difficulty, "of the road: easy, moderate or hard");
+  arguments.option("--laps", options->laps, "to drive; it ends after two minutes for each");
+  arguments.option("--film", options->film, "film the drive in the world here (mp4)");
   arguments.option("--output", options->output,
                    "write each control as a line of JSON here; -: to standard output");
   arguments.option("--record", options->record,
