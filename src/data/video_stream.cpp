@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -13,6 +14,8 @@ namespace argosy::data {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr Clock::rep kNoDeadline = std::numeric_limits<Clock::rep>::max();
 
 struct CloseInput {
   void operator()(AVFormatContext* context) const { avformat_close_input(&context); }
@@ -53,7 +56,7 @@ struct VideoStream::State {
   std::string source;
   StreamOptions options;
   std::atomic<bool> stopped{false};
-  std::atomic<Clock::rep> deadline{Clock::time_point::max().time_since_epoch().count()};
+  std::atomic<Clock::rep> deadline{kNoDeadline};  ///< of what is waited for now
 
   std::unique_ptr<AVFormatContext, CloseInput> input;
   AVStream* stream = nullptr;
@@ -126,6 +129,7 @@ struct VideoStream::State {
     const AVRational rate = av_guess_frame_rate(context, stream, nullptr);
     if (rate.num > 0 && rate.den > 0) fps = av_q2d(rate);
     open_decoder();
+    deadline = kNoDeadline;
   }
 
   void open_decoder() {

@@ -110,6 +110,19 @@ TEST_CASE("stream: a file cut at any place gives the frames before, and ends or 
   }
 }
 
+TEST_CASE("stream: a file may be played for longer than it may take to open" *
+          doctest::test_suite("slow")) {
+  const test::TemporaryFolder temporary;
+  std::string bytes;
+  for (int64_t i = 0; i < 2000; ++i) bytes += jpeg(i);
+  data::VideoStream stream(pictures(temporary.path(), bytes), {.open_timeout_s = 2});
+  CHECK(stream.next());
+  std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+  int64_t frames = 1;
+  while (stream.next()) ++frames;
+  CHECK(frames == 2000);
+}
+
 TEST_CASE("stream: what cannot be driven by says so") {
   const test::TemporaryFolder temporary;
   const auto error = [&](const std::string& source, const std::string& format = "") {
