@@ -231,6 +231,7 @@ int VideoStream::height() const { return state_->height; }
 int VideoStream::width() const { return state_->width; }
 double VideoStream::fps() const { return state_->fps; }
 bool VideoStream::live() const { return state_->live; }
+bool VideoStream::timed() const { return !(state_->input->iformat->flags & AVFMT_NOTIMESTAMPS); }
 bool VideoStream::next() { return state_->next(); }
 double VideoStream::time_s() const { return state_->time_s; }
 Clock::time_point VideoStream::read_at() const { return state_->read_at; }

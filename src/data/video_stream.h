@@ -27,6 +27,7 @@ class VideoStream {
   int width() const;
   double fps() const;  ///< as the source says; 0 where it does not
   bool live() const;   ///< a device, a stream or a pipe: what is not taken now does not come again
+  bool timed() const;  ///< false: its frames say no time, so that time_s() counts them at fps()
 
   /// Goes to the next frame, waiting for it; false at the end and after stop(). Damaged frames,
   /// and those of another size than the first, are passed over and counted.

@@ -92,7 +92,7 @@ bool StreamSource::next(Frame& frame) {
   if (!realtime_) {
     frame.captured_s = stream_->time_s();
   } else if (live_) {
-    frame.captured_s = captured_s(read_s);
+    frame.captured_s = stream_->timed() ? captured_s(read_s) : read_s;
   } else {
     const double decoding_s = now_s() - read_s;
     if (number_ == 0) {
