@@ -40,6 +40,12 @@ constexpr Command kCommands[] = {
      "argosy eval runs/drive --data out/drives --report out/report.html\n"
      "argosy eval runs/drive --data out/drives --checkpoint best --json -",
      eval},
+    {"drive", "let a trained policy drive by a camera, a stream, a video or in a simulated world",
+     "argosy drive runs/drive --input /dev/video0 --output - | motors\n"
+     "argosy drive runs/drive --input udp://0.0.0.0:5000 --output controls.jsonl --record out/tub\n"
+     "argosy drive runs/drive --input clip.mp4 --output controls.jsonl\n"
+     "argosy drive runs/drive --world track --seed 7 --film out/drive.mp4",
+     drive},
 #endif
 #if defined(ARGOSY_WITH_DATA) && defined(ARGOSY_WITH_WORLD)
     {"fleet", "simulated cars that record as real ones do",

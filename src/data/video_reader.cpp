@@ -5,11 +5,11 @@
 #include <array>
 #include <cerrno>
 #include <cmath>
-#include <map>
 #include <utility>
 
 #include "base/check.h"
 #include "data/ffmpeg.h"
+#include "data/frame_converter.h"
 #include "data/video.h"
 
 namespace argosy::data {
@@ -19,19 +19,6 @@ namespace {
 constexpr int64_t kSkipPackets = 4;
 constexpr int kStrict = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER;
 constexpr int64_t kCutOff = -1;  // the number of a frame that the edit list hides
-
-/// What swscale's contexts depend on.
-struct Scaling {
-  int width, height, format, to_width, to_height, range, space;
-  auto operator<=>(const Scaling&) const = default;
-};
-
-/// libdav1d is FFmpeg's choice for AV1 where it is there; the native one needs hardware.
-const AVCodec* find_decoder(AVCodecID id) {
-  if (id == AV_CODEC_ID_AV1)
-    if (const AVCodec* dav1d = avcodec_find_decoder_by_name("libdav1d")) return dav1d;
-  return avcodec_find_decoder(id);
-}
 
 }  // namespace
 
@@ -43,8 +30,7 @@ struct VideoReader::State {
   CodecHolder decoder;
   PacketHolder packet{av_packet_alloc()};
   FrameHolder frame{av_frame_alloc()};
-  std::map<Scaling, ScalerHolder> scalers;
-  std::vector<uint8_t> row_buffer;
+  FrameConverter converter;
 
   int64_t next_packet = 0;   ///< the one to feed next
   int64_t last_number = -1;  ///< of the frame held in `frame`; -1: none
@@ -221,62 +207,6 @@ struct VideoReader::State {
     last_number = number;
     dirty = false;
   }
-
-  SwsContext* scaler(const Scaling& key) {
-    ScalerHolder& scaler = scalers[key];
-    if (scaler) return scaler.get();
-    const bool shrinks = key.width > 2 * key.to_width || key.height > 2 * key.to_height;
-    scaler.reset(sws_getContext(key.width, key.height, static_cast<AVPixelFormat>(key.format),
-                                key.to_width, key.to_height, AV_PIX_FMT_RGB24,
-                                shrinks ? SWS_AREA : SWS_BILINEAR, nullptr, nullptr, nullptr));
-    if (!scaler) return nullptr;
-    sws_setColorspaceDetails(scaler.get(), sws_getCoefficients(key.space), key.range,
-                             sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
-    return scaler.get();
-  }
-
-  /// Crop, resize and colour in one pass from `frame` into `out`.
-  void convert(int64_t number, const Delivery& d, int to_width, int to_height, uint8_t* out) {
-    const int width = frame->width - d.left - d.right, height = frame->height - d.top - d.bottom;
-    const AVPixFmtDescriptor* format =
-        av_pix_fmt_desc_get(static_cast<AVPixelFormat>(frame->format));
-    if (!format || (format->flags &
-                    (AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_BITSTREAM)))
-      fail(number, "its pixel format is not supported");
-    std::array<const uint8_t*, 4> planes{};
-    std::array<int, 4> strides{};
-    for (int c = 0; c < format->nb_components; ++c) {
-      const AVComponentDescriptor& component = format->comp[c];
-      const bool chroma = (c == 1 || c == 2) && !(format->flags & AV_PIX_FMT_FLAG_RGB);
-      const int x = d.left >> (chroma ? format->log2_chroma_w : 0);
-      const int y = d.top >> (chroma ? format->log2_chroma_h : 0);
-      const int p = component.plane;
-      if (planes[p]) continue;  // interleaved: the first component gives the place
-      strides[p] = frame->linesize[p];
-      planes[p] = frame->data[p] + ptrdiff_t{y} * strides[p] + ptrdiff_t{x} * component.step;
-    }
-    const int space =
-        frame->colorspace == AVCOL_SPC_UNSPECIFIED ? SWS_CS_DEFAULT : frame->colorspace;
-    const bool full = frame->color_range == AVCOL_RANGE_JPEG ||
-                      frame->format == AV_PIX_FMT_YUVJ420P ||
-                      frame->format == AV_PIX_FMT_YUVJ422P || frame->format == AV_PIX_FMT_YUVJ444P;
-    SwsContext* context = scaler({width, height, frame->format, to_width, to_height, full, space});
-    if (!context)
-      fail(number, fmt::format("pixels of format {} cannot be converted", format->name));
-    // swscale writes whole SIMD blocks: rows of other widths go through a buffer with room behind
-    const int row_bytes = 3 * to_width;
-    const bool direct = to_width % 16 == 0;
-    const int stride = direct ? row_bytes : (row_bytes + 63) / 32 * 32;
-    if (!direct) row_buffer.resize(size_t(stride) * to_height + 64);
-    const std::array<uint8_t*, 4> to = {direct ? out : row_buffer.data()};
-    const std::array<int, 4> to_strides = {stride};
-    if (sws_scale(context, planes.data(), strides.data(), 0, height, to.data(),
-                  to_strides.data()) != to_height)
-      fail(number, "the conversion to RGB failed");
-    if (!direct)
-      for (int y = 0; y < to_height; ++y)
-        std::copy_n(row_buffer.data() + size_t(stride) * y, row_bytes, out + size_t(row_bytes) * y);
-  }
 };
 
 VideoReader::VideoReader(const Path& file, int decoder_threads, bool any_start)
@@ -328,22 +258,15 @@ int64_t VideoReader::group_end(int64_t frame) const {
   return next == keys.end() ? frames() : *next;
 }
 
-void VideoReader::read(int64_t number, const Delivery& d, std::span<uint8_t> out) {
+void VideoReader::read(int64_t number, const Delivery& delivery, std::span<uint8_t> out) {
   require_frame(state_->file, number, frames());
-  const int64_t cropped_width = int64_t{width()} - d.left - d.right;
-  const int64_t cropped_height = int64_t{height()} - d.top - d.bottom;
-  if (std::min({d.left, d.right, d.top, d.bottom}) < 0 || cropped_width < 1 || cropped_height < 1)
-    throw Error({.what = fmt::format("nothing is left of {} x {} pixels after cutting off left {}, "
-                                     "right {}, top {}, bottom {}",
-                                     width(), height(), d.left, d.right, d.top, d.bottom),
-                 .where = state_->file,
-                 .fix = "cut off less"});
-  const int64_t to_width = d.width > 0 ? d.width : cropped_width;
-  const int64_t to_height = d.height > 0 ? d.height : cropped_height;
-  check(int64_t(out.size()) == 3 * to_width * to_height,
+  const auto [to_height, to_width] = delivered_size(delivery, height(), width(), state_->file);
+  check(int64_t(out.size()) == int64_t{3} * to_width * to_height,
         "the buffer has {} bytes for {} x {} pixels", out.size(), to_width, to_height);
   state_->decode(number);
-  state_->convert(number, d, int(to_width), int(to_height), out.data());
+  const std::string problem =
+      state_->converter.convert(*state_->frame, delivery, to_height, to_width, out.data());
+  if (!problem.empty()) state_->fail(number, problem);
 }
 
 void VideoReader::expect(std::span<const int64_t> numbers, bool then_elsewhere) {

@@ -100,21 +100,22 @@ Policy::Policy(const Recipe& recipe, int64_t batch_size)
     : averaged_(recipe.average.decay > 0),
       batch_size_(batch_size),
       outputs_(output_count(recipe)),
-      session_(inference_session(recipe, batch_size)) {}
+      session_(inference_session(recipe, batch_size)),
+      images_(session_.input("images").as<uint8_t>()),
+      result_(session_.output("outputs").as()) {}
 
 void Policy::load(const Path& state_file) { read_parameters(session_, state_file, averaged_); }
 
 void Policy::copy_from(const Session& training) { copy_parameters(training, session_, averaged_); }
 
 std::span<const float> Policy::predict(std::span<const uint8_t> images, int64_t n) {
-  const auto input = session_.input("images").as<uint8_t>();
-  check(
-      n >= 0 && n <= batch_size_ &&
-          images.size() * static_cast<size_t>(batch_size_) == input.size() * static_cast<size_t>(n),
-      "{} bytes for {} clips", images.size(), n);
-  std::copy(images.begin(), images.end(), input.begin());
+  check(n >= 0 && n <= batch_size_ &&
+            images.size() * static_cast<size_t>(batch_size_) ==
+                images_.size() * static_cast<size_t>(n),
+        "{} bytes for {} clips", images.size(), n);
+  std::copy(images.begin(), images.end(), images_.begin());
   session_.run();
-  return session_.output("outputs").as().first(static_cast<size_t>(n * outputs_));
+  return result_.first(static_cast<size_t>(n * outputs_));
 }
 
 }  // namespace argosy::run

@@ -48,6 +48,8 @@ class Policy {
   bool averaged_;
   int64_t batch_size_, outputs_;
   Session session_;
+  std::span<uint8_t> images_;  ///< the session's input and output, looked up once
+  std::span<const float> result_;
 };
 
 inline constexpr const char* kStateFile = "state.safetensors";  ///< in a checkpoint's folder
