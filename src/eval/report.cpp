@@ -10,34 +10,13 @@
 
 #include "base/base64.h"
 #include "base/progress.h"
+#include "eval/page.h"
 #include "eval/plot.h"
-#include "eval/report_style.h"
 
 namespace argosy::eval {
 namespace {
 
-constexpr size_t kMostPlots = 24, kMostRows = 200, kMostCurves = 12;
-
-std::string figure(std::optional<double> value) {
-  if (!value || !std::isfinite(*value)) return "–";
-  return *value != 0 && std::abs(*value) < 1e-3 ? fmt::format("{:.2e}", *value)
-                                                : fmt::format("{:.3f}", *value);
-}
-
-/// Appends to the page as it goes.
-class Page {
- public:
-  template <typename... Args>
-  void add(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(text_), format, std::forward<Args>(args)...);
-  }
-  void begin_section(const char* title) { add("<section><h2>{}</h2>\n", title); }
-  void end_section() { add("</section>\n"); }
-  std::string finish() { return std::move(text_); }
-
- private:
-  std::string text_;
-};
+constexpr size_t kMostPlots = 24, kMostRows = 200;
 
 bool better_than_baselines(const OutputResult& output) {
   return output.model.rmse < output.constant.rmse &&
@@ -61,14 +40,11 @@ void add_tiles(Page& page, const EvaluationResult& result) {
   if (result.outputs.empty()) return;
   const OutputResult& output = result.outputs.front();
   page.add("<div class=\"tiles\">");
-  const auto tile = [&](const std::string& value, const std::string& name) {
-    page.add("<div class=\"tile\"><b>{}</b><span>{}</span></div>", value, escape(name));
-  };
-  tile(figure(output.model.mae), fmt::format("mean error, {}", output.name));
-  tile(figure(output.model.rmse), "root mean squared error");
-  tile(figure(output.model.r2), "R² (1 is perfect)");
+  page.tile(figure(output.model.mae), fmt::format("mean error, {}", output.name));
+  page.tile(figure(output.model.rmse), "root mean squared error");
+  page.tile(figure(output.model.r2), "R² (1 is perfect)");
   if (output.noise && output.noise->r2_limit)
-    tile(figure(output.noise->r2_limit), "R² within reach of a smooth driver");
+    page.tile(figure(output.noise->r2_limit), "R² within reach of a smooth driver");
   page.add("</div>\n");
 }
 
@@ -152,7 +128,7 @@ std::string episode_name(const EpisodeResult& episode) {
 
 void add_time_plots(Page& page, const EvaluationResult& result) {
   const OutputResult& output = result.outputs.front();
-  page.add("<section><h2>{} over time</h2>\n", escape(output.name));
+  page.begin_section(output.name + " over time");
   add_key(page, output.ridge.has_value());
   double low = 0, high = 0;  // one scale for all episodes
   for (const EpisodeResult& episode : result.episodes)
@@ -296,50 +272,10 @@ void add_episodes(Page& page, const EvaluationResult& result) {
   page.end_section();
 }
 
-void add_curves(Page& page, const EvaluationResult& result) {
-  if (result.curves.empty()) return;
-  page.begin_section("How training went");
-  page.add("<div class=\"pair\">");
-  size_t drawn = 0;
-  for (const auto& [tag, points] : result.curves) {
-    if (drawn++ == kMostCurves) break;
-    Line line{.colour = "model"};
-    for (const run::EventPoint& point : points) {
-      line.x.push_back(static_cast<double>(point.step));
-      line.y.push_back(static_cast<double>(point.value));
-    }
-    page.add(
-        "<div><h3>{}</h3>{}</div>\n", escape(tag),
-        line_plot({.x_label = "step", .y_label = "", .width = 470, .height = 260}, {&line, 1}));
-  }
-  page.add("</div>");
-  page.end_section();
-}
-
-void add_provenance(Page& page, const EvaluationResult& result) {
-  page.begin_section("Where this comes from");
-  if (!result.notes.empty()) {
-    page.add("<ul>");
-    for (const std::string& note : result.notes) page.add("<li>{}</li>", escape(note));
-    page.add("</ul>\n");
-  }
-  page.add("<table>\n");
-  for (const auto& [name, value] : result.provenance)
-    page.add("<tr><td>{}</td><td class=\"wide\">{}</td></tr>\n", escape(name), escape(value));
-  page.add("</table>\n<details><summary>Recipe of the run</summary><pre>{}</pre></details>\n",
-           escape(result.recipe_toml));
-  page.end_section();
-}
-
 }  // namespace
 
 std::string report(const EvaluationResult& result) {
-  Page page;
-  page.add(
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<title>Evaluation of {}</title><style>{}</style></head><body><main>\n",
-      escape(result.run), kReportStyle);
+  Page page("Evaluation of " + result.run);
   add_header(page, result);
   if (!result.outputs.empty() && result.frames() > 0) {
     add_tiles(page, result);
@@ -350,10 +286,9 @@ std::string report(const EvaluationResult& result) {
     add_noise(page, result);
     add_episodes(page, result);
   }
-  add_curves(page, result);
-  add_provenance(page, result);
-  page.add("</main></body></html>\n");
-  return page.finish();
+  add_curves(page, result.curves);
+  add_provenance(page, result.notes, result.provenance, result.recipe_toml);
+  return std::move(page).finish();
 }
 
 }  // namespace argosy::eval
