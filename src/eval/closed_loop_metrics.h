@@ -15,6 +15,7 @@ struct DriveStep {
   double speed_mps = 0;                      ///< along the heading
   double progress_m = 0;                     ///< along the centre line since the start, over laps
   double lateral_m = 0;                      ///< from the centre line, left is positive
+  double half_width_m = 1;                   ///< of the road here
   bool off_road = false, collision = false;
   bool intervention = false;                  ///< the safety driver drives
   std::optional<double> time_to_collision_s;  ///< none: nothing within the horizon
