@@ -20,7 +20,7 @@ for wheel in wheels:
         for item in archive.infolist():
             name = re.sub(r"^[^/]+\.data/(data|purelib|platlib)/", "", item.filename)
             # the program needs headers, libraries and CMake files; of pyarrow only Arrow and Parquet
-            keep = re.search(r"\.(h|hpp|cmake)$|lib(dnnl|arrow|parquet)\.so|LICENSE|NOTICE", name)
+            keep = re.search(r"\.(h|hpp|cmake)$|lib(dnnl|arrow|parquet|mujoco)\.so|LICENSE|NOTICE", name)
             if item.is_dir() or not keep or ".." in pathlib.PurePosixPath(name).parts:
                 continue
             path = target / name
