@@ -31,3 +31,16 @@ if(ARGOSY_WITH_DATA)
     set(ARGOSY_WITH_DATA OFF)
   endif()
 endif()
+
+if(ARGOSY_WITH_WORLD)
+  file(GLOB MUJOCO ${WHEELS}/mujoco/libmujoco.so.[0-9]*)
+  if(MUJOCO)
+    add_library(mujoco SHARED IMPORTED)
+    set_target_properties(mujoco PROPERTIES
+      IMPORTED_LOCATION ${MUJOCO} INTERFACE_INCLUDE_DIRECTORIES ${WHEELS}/mujoco/include)
+  else()
+    message(WARNING "MuJoCo is missing: the simulated world and fleet are left out; "
+                    "run scripts/setup to have them")
+    set(ARGOSY_WITH_WORLD OFF)
+  endif()
+endif()

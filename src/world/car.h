@@ -42,8 +42,9 @@ struct BodyForce {
 class Car {
  public:
   explicit Car(const CarParameters& parameters) : parameters_(parameters) {}
-  /// Wheels straight, battery full, no command on its way.
+  /// Wheels straight, no command on its way, and the battery full.
   void reset();
+  void reset_controls();  ///< the same, the battery as it is
   /// Moves servo, motor and battery on by dt_s and gives the forces at this velocity.
   BodyForce step(const Controls& controls, const BodyVelocity& velocity, double dt_s);
 

@@ -22,6 +22,13 @@ struct SimulationOptions {
   bool mirrored = false;          ///< the whole world in a mirror
 };
 
+/// Something on the road besides the car itself.
+struct Obstacle {
+  double s_m = 0, lateral_m = 0;
+  double length_m = 0.12, width_m = 0.12;
+  double speed_mps = 0;  ///< along the road; what stands has 0
+};
+
 /// Where the car is and how it moves. Everything here is known to the world only: a policy sees an
 /// Observation.
 struct State {
@@ -65,6 +72,7 @@ class Simulation {
 
   const State& state() const;
   const Track& track() const;
+  std::span<const Obstacle> obstacles() const;
   const CarParameters& car() const;
   const SimulationOptions& options() const;
   /// Kinetic energy of the car, joules.
@@ -74,7 +82,7 @@ class Simulation {
   ///
   /// throws  Error (device): this machine has no OpenGL
   void picture(std::span<uint8_t> rgb);
-  /// The same from any view and in any size of 16..2048 pixels a side.
+  /// The same from any view and in any size of 16..1024 pixels a side.
   void picture(View view, int width, int height, std::span<uint8_t> rgb);
 
  private:

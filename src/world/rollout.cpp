@@ -1,0 +1,39 @@
+#include "world/rollout.h"
+
+namespace argosy::world {
+
+Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits,
+              const std::function<bool(const Moment&, const Observation&)>& each) {
+  const SimulationOptions& options = simulation.options();
+  std::vector<uint8_t> picture;
+  if (limits.pictures) picture.resize(size_t{3} * options.width * options.height);
+  Trace trace;
+  double still_s = 0;
+  while (simulation.state().time_s < limits.duration_s && simulation.state().laps < limits.laps) {
+    if (limits.pictures) simulation.picture(picture);
+    Moment moment{.state = simulation.state()};
+    const Observation seen{.picture = picture,
+                           .width = options.width,
+                           .height = options.height,
+                           .time_s = moment.state.time_s,
+                           .speed_mps = moment.state.speed_mps};
+    moment.controls = driver(seen);
+    if (each && !each(moment, seen)) break;
+    simulation.step(moment.controls);
+    const State& after = simulation.state();
+    still_s = std::abs(after.speed_mps) < 0.1 ? still_s + kControlPeriod_s : 0;
+    if (after.off_road || after.collided || still_s >= limits.stuck_s) {
+      ++trace.interventions;
+      moment.taken_over = true;
+      still_s = 0;
+      if (limits.safety_driver) simulation.put_back();
+    }
+    trace.moments.push_back(moment);
+    if (moment.taken_over && !limits.safety_driver) break;
+  }
+  trace.end = simulation.state();
+  trace.completed = trace.end.laps >= limits.laps;
+  return trace;
+}
+
+}  // namespace argosy::world
