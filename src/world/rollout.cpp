@@ -8,7 +8,7 @@ Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits
   std::vector<uint8_t> picture;
   if (limits.pictures) picture.resize(size_t{3} * options.width * options.height);
   Trace trace;
-  double still_s = 0;
+  double still_s = 0, off_road_s = 0;
   while (simulation.state().time_s < limits.duration_s && simulation.state().laps < limits.laps) {
     if (limits.pictures) simulation.picture(picture);
     Moment moment{.state = simulation.state()};
@@ -22,10 +22,11 @@ Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits
     simulation.step(moment.controls);
     const State& after = simulation.state();
     still_s = std::abs(after.speed_mps) < 0.1 ? still_s + kControlPeriod_s : 0;
-    if (after.off_road || after.collided || still_s >= limits.stuck_s) {
+    off_road_s = after.off_road ? off_road_s + kControlPeriod_s : 0;
+    if (off_road_s > limits.off_road_s || after.collided || still_s >= limits.stuck_s) {
       ++trace.interventions;
       moment.taken_over = true;
-      still_s = 0;
+      still_s = off_road_s = 0;
       if (limits.safety_driver) simulation.put_back();
     }
     trace.moments.push_back(moment);
