@@ -37,6 +37,17 @@ class Descriptor {
   int number_;
 };
 
+/// False with errno where not all could be written.
+bool write_all(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = write(descriptor, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
 /// ".NAME.partial-PID" -> PID, or 0 for any other name.
 pid_t partial_owner(const std::string& file, const std::string& prefix) {
   pid_t pid = 0;
@@ -73,15 +84,10 @@ std::string read_file(const Path& path, size_t limit_bytes) {
   return bytes;
 }
 
-void write_file(const Path& path, std::string_view bytes) {
+void write_file(const Path& path, std::string_view bytes, bool sync) {
   const Descriptor file(path, O_WRONLY | O_CREAT | O_TRUNC, "create");
-  while (!bytes.empty()) {
-    const ssize_t n = write(file.number(), bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw file_error("write", path, errno);
-    bytes.remove_prefix(static_cast<size_t>(n));
-  }
-  if (fsync(file.number()) != 0) throw file_error("write", path, errno);
+  if (!write_all(file.number(), bytes)) throw file_error("write", path, errno);
+  if (sync && fsync(file.number()) != 0) throw file_error("write", path, errno);
 }
 
 void write_file_atomically(const Path& path, std::string_view bytes) {
@@ -204,6 +210,31 @@ FileLock::FileLock(const Path& path, std::string_view does, const Path& what) {
 
 FileLock::~FileLock() {
   if (descriptor_ >= 0) close(descriptor_);
+}
+
+GrowingFile::GrowingFile(const Path& path, size_t keep_bytes)
+    : path_(path), size_bytes_(keep_bytes) {
+  descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) throw file_error("create", path, errno);
+  if (ftruncate(descriptor_, static_cast<off_t>(size_bytes_)) == 0) return;
+  const int why = errno;
+  close(descriptor_);
+  throw file_error("write", path, why);
+}
+
+GrowingFile::~GrowingFile() { close(descriptor_); }
+
+void GrowingFile::append(std::string_view bytes) {
+  if (!write_all(descriptor_, bytes)) {
+    const int why = errno;
+    [[maybe_unused]] const int left = ftruncate(descriptor_, static_cast<off_t>(size_bytes_));
+    throw file_error("write", path_, why);
+  }
+  size_bytes_ += bytes.size();
+}
+
+void GrowingFile::sync() {
+  if (fsync(descriptor_) != 0) throw file_error("write", path_, errno);
 }
 
 MappedFile::MappedFile(const Path& path) {

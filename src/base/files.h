@@ -12,8 +12,9 @@ using Path = std::filesystem::path;
 /// The whole file. Throws Error (file) if it cannot be read or is larger than `limit_bytes`.
 std::string read_file(const Path& path, size_t limit_bytes = size_t{1} << 31);
 
-/// Writes a new file and syncs it to disk. Throws Error (file), e.g. when the disk is full.
-void write_file(const Path& path, std::string_view bytes);
+/// Writes a new file and, unless told otherwise, syncs it to disk. Throws Error (file), e.g. when
+/// the disk is full.
+void write_file(const Path& path, std::string_view bytes, bool sync = true);
 
 /// Replaces `path` in one step: temporary name beside it, sync, rename, sync of the folder.
 void write_file_atomically(const Path& path, std::string_view bytes);
@@ -59,6 +60,26 @@ class FileLock {
 
  private:
   int descriptor_ = -1;
+};
+
+/// A file that grows. What was appended outlives this process, however it ends; sync() makes it
+/// outlive the machine.
+class GrowingFile {
+ public:
+  /// Goes on behind the first `keep_bytes` of what is there; the file is created if absent.
+  explicit GrowingFile(const Path& path, size_t keep_bytes = 0);
+  ~GrowingFile();
+  GrowingFile(const GrowingFile&) = delete;
+  GrowingFile& operator=(const GrowingFile&) = delete;
+
+  /// All of `bytes` or nothing. Throws Error (file), e.g. when the disk is full.
+  void append(std::string_view bytes);
+  void sync();
+
+ private:
+  Path path_;
+  int descriptor_ = -1;
+  size_t size_bytes_;
 };
 
 /// A file's bytes, mapped read-only.

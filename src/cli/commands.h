@@ -9,6 +9,7 @@ std::function<int()> ingest(Arguments& arguments);
 std::function<int()> data(Arguments& arguments);
 std::function<int()> train(Arguments& arguments);
 std::function<int()> eval(Arguments& arguments);
+std::function<int()> fleet(Arguments& arguments);
 std::function<int()> bench(Arguments& arguments);
 std::function<int()> profile(Arguments& arguments);
 

@@ -41,6 +41,12 @@ constexpr Command kCommands[] = {
      "argosy eval runs/drive --data out/drives --checkpoint best --json -",
      eval},
 #endif
+#if defined(ARGOSY_WITH_DATA) && defined(ARGOSY_WITH_WORLD)
+    {"fleet", "simulated cars that record as real ones do",
+     "argosy fleet record --cars 6 --minutes 3 --to out/recordings\n"
+     "argosy fleet record --cars 2 --minutes 1 --difficulty hard --seed 7 --to out/hard",
+     fleet},
+#endif
     {"bench", "time training steps, the same as bench/compare times in PyTorch",
      "argosy bench list\n"
      "argosy bench train --case gpt\n"

@@ -187,6 +187,9 @@ DriveTrace drive(const Row& row, const world::SimulationOptions& options, int64_
     drive.steps.push_back(step);
   }
   drive.steps.push_back(step_of(trace.end, simulation.track()));
+  // put back in the very last period
+  drive.steps.back().intervention =
+      std::ranges::count_if(trace.moments, &world::Moment::taken_over) < trace.interventions;
   return drive;
 }
 

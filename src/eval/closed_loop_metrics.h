@@ -17,7 +17,7 @@ struct DriveStep {
   double lateral_m = 0;                      ///< from the centre line, left is positive
   double half_width_m = 1;                   ///< of the road here
   bool off_road = false, collision = false;
-  bool intervention = false;                  ///< the safety driver drives
+  bool intervention = false;                  ///< the safety driver has just put the car here
   std::optional<double> time_to_collision_s;  ///< none: nothing within the horizon
   double angle = 0, throttle = 0;             ///< given to the car
   double latency_s = 0;                       ///< what the driver took to answer; 0: nothing asked
@@ -49,7 +49,7 @@ struct Comfort {
   double share = 0;
 };
 
-/// What one drive comes to. Times and distances of the safety driver count for nobody.
+/// What one drive comes to. What the safety driver does counts for nobody.
 struct DriveMetrics {
   double duration_s = 0;  ///< of the whole drive
   double driven_s = 0, driven_m = 0;

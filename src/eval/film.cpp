@@ -40,7 +40,7 @@ class Replay {
     if (over()) return;
     const DriveStep& step = drive_.steps[at_++];
     simulation_.step({.angle = step.angle, .throttle = step.throttle});
-    if (step.intervention) simulation_.put_back();
+    if (!over() && drive_.steps[at_].intervention) simulation_.put_back();
   }
   bool over() const { return at_ == drive_.steps.size(); }
 

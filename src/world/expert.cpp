@@ -8,8 +8,7 @@ namespace {
 /// The share of itself that a quantity keeps over one control period, if it forgets in `memory_s`.
 double kept(double memory_s) { return std::exp(-kControlPeriod_s / memory_s); }
 
-/// One step of noise with a memory (Ornstein and Uhlenbeck), of deviation `deviation` in the long
-/// run.
+/// One step of noise with a memory (Ornstein and Uhlenbeck), of deviation `deviation` in the long run.
 double strayed(double value, double memory_s, double deviation, Random& random) {
   const double keep = kept(memory_s);
   return keep * value + deviation * std::sqrt(1 - keep * keep) * random.normal();
@@ -47,8 +46,7 @@ Controls expert_controls(const Track& track, const CarParameters& car, const Sta
 
   double speed = speed_for_bends(track, state, habits);
   // far from the line or askew: slower
-  const double trouble =
-      std::abs(state.lateral_m - line_m) / 0.5 + std::abs(state.heading_error_rad);
+  const double trouble = std::abs(state.lateral_m - line_m) / 0.5 + std::abs(state.heading_error_rad);
   speed *= std::clamp(1.15 - 0.5 * trouble, 0.45, 1.0);
   // keeps two car lengths and a second of time to what drives ahead
   if (std::isfinite(state.obstacle_ahead_m))
@@ -67,9 +65,8 @@ void Expert::disturb(Simulation& simulation) {
       random_.uniform() < habits_.pushes_per_minute / 60 * kControlPeriod_s) {
     push_left_ = 4 + static_cast<int>(random_.below(6));
     const double side = random_.below(2) == 0 ? -1 : 1;
-    const CarParameters& car = simulation.car();
-    push_n_ = side * car.mass_kg * random_.uniform(2, 5);
-    push_nm_ = side * random_.uniform(-0.5f, 1.0f) * 0.25;
+    push_n_ = side * random_.uniform(3, 9);
+    push_nm_ = side * random_.uniform(0.3f, 0.85f);
     recovering_ = true;
   }
   if (push_left_ == 0) return;
@@ -86,8 +83,7 @@ Controls Expert::drive(Simulation& simulation) {
       std::abs(state.heading_error_rad) < 0.15)
     recovering_ = false;
 
-  Controls controls =
-      expert_controls(simulation.track(), simulation.car(), state, habits_, wander_m_);
+  Controls controls = expert_controls(simulation.track(), simulation.car(), state, habits_, wander_m_);
   controls.angle = std::clamp(controls.angle + hand_, -1.0, 1.0);
   decided_.push_back(controls);
   const auto late = static_cast<size_t>(std::lround(habits_.reaction_s * kControlRate_hz));

@@ -9,12 +9,12 @@ namespace argosy::world {
 
 /// How a driver differs from a perfect one; the defaults are a person's, {} of each zero is exact.
 struct Habits {
-  double reaction_s = 0.05;      ///< what is seen acts so much later
-  double steering_noise = 0.03;  ///< deviation of the hand
-  double wander_m = 0.05;        ///< deviation of the wanted line from the centre
-  double pushes_per_minute = 6;  ///< disturbances of the car, from which the driver recovers
+  double reaction_s = 0.05;       ///< what is seen acts so much later
+  double steering_noise = 0.03;   ///< deviation of the hand
+  double wander_m = 0.06;         ///< deviation of the wanted line from the centre
+  double pushes_per_minute = 10;  ///< disturbances of the car, from which the driver recovers
   double top_speed_mps = 2.2;
-  double lateral_mps2 = 2.5;  ///< accepted in bends
+  double lateral_mps2 = 2.5;      ///< accepted in bends
 };
 /// Without delay, noise or disturbance: the label that a correct driver would give.
 Habits exact_habits();

@@ -9,9 +9,10 @@ Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits
   if (limits.pictures) picture.resize(size_t{3} * options.width * options.height);
   Trace trace;
   double still_s = 0, off_road_s = 0;
+  bool taken_over = false;
   while (simulation.state().time_s < limits.duration_s && simulation.state().laps < limits.laps) {
     if (limits.pictures) simulation.picture(picture);
-    Moment moment{.state = simulation.state()};
+    Moment moment{.state = simulation.state(), .taken_over = taken_over};
     const Observation seen{.picture = picture,
                            .width = options.width,
                            .height = options.height,
@@ -22,15 +23,15 @@ Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits
     simulation.step(moment.controls);
     const State& after = simulation.state();
     still_s = std::abs(after.speed_mps) < 0.1 ? still_s + kControlPeriod_s : 0;
-    off_road_s = after.off_road ? off_road_s + kControlPeriod_s : 0;
-    if (off_road_s > limits.off_road_s || after.collided || still_s >= limits.stuck_s) {
-      ++trace.interventions;
-      moment.taken_over = true;
-      still_s = off_road_s = 0;
-      if (limits.safety_driver) simulation.put_back();
-    }
     trace.moments.push_back(moment);
-    if (moment.taken_over && !limits.safety_driver) break;
+    off_road_s = after.off_road ? off_road_s + kControlPeriod_s : 0;
+    taken_over =
+        off_road_s > limits.off_road_s || after.collided || still_s >= limits.stuck_s;
+    if (!taken_over) continue;
+    ++trace.interventions;
+    if (!limits.safety_driver) break;
+    simulation.put_back();
+    still_s = off_road_s = 0;
   }
   trace.end = simulation.state();
   trace.completed = trace.end.laps >= limits.laps;

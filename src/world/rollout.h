@@ -32,9 +32,9 @@ struct Limits {
 
 /// One control period of a drive.
 struct Moment {
-  State state;              ///< before the controls act
-  Controls controls;        ///< what the driver asked for
-  bool taken_over = false;  ///< the safety driver put the car back at the end of this period
+  State state;        ///< before the controls act
+  Controls controls;  ///< what the driver asked for
+  bool taken_over = false;  ///< the safety driver has just put the car back
 };
 
 struct Trace {

@@ -18,15 +18,15 @@ using std::numbers::pi;
 struct Character {
   std::string_view name;
   int control_points;
-  double radius_m;      // mean distance of the control points from the middle
-  double roughness;     // how far they stray from it, as a share
-  double min_radius_m;  // of the centre line's bends
+  double radius_m;         // mean distance of the control points from the middle
+  double roughness;        // how far they stray from it, as a share
+  double min_radius_m;     // of the centre line's bends
   double min_half_width_m, max_half_width_m;
 };
 constexpr Character kCharacters[] = {
     {"easy", 8, 3.2, 0.16, 1.6, 0.42, 0.50},
-    {"moderate", 10, 3.6, 0.28, 1.1, 0.36, 0.46},
-    {"hard", 12, 4.2, 0.38, 0.85, 0.32, 0.42},
+    {"moderate", 11, 3.7, 0.34, 1.1, 0.36, 0.46},
+    {"hard", 13, 4.3, 0.42, 0.85, 0.32, 0.42},
 };
 constexpr double kSpacing_m = 0.05;
 constexpr double kVerge_m = 0.4;  // ground between two stretches of road, at least
@@ -59,7 +59,8 @@ std::vector<Station> resampled(const Spline& spline) {
   const double dt = spline.size() / static_cast<double>(steps);
   std::vector<double> lengths(steps + 1, 0.0);  // by the midpoint rule
   for (size_t i = 0; i < steps; ++i)
-    lengths[i + 1] = lengths[i] + dt * length(spline.at((static_cast<double>(i) + 0.5) * dt, 1));
+    lengths[i + 1] =
+        lengths[i] + dt * length(spline.at((static_cast<double>(i) + 0.5) * dt, 1));
   const auto count = static_cast<size_t>(std::lround(lengths.back() / kSpacing_m));
   std::vector<Station> stations(count);
   size_t step = 0;
@@ -98,8 +99,7 @@ std::vector<Station> drawn(Random& random, const Character& wanted) {
   Spline spline;
   const float phase = random.uniform(0, 2 * static_cast<float>(pi));
   for (int i = 0; i < wanted.control_points; ++i) {
-    const double angle =
-        phase + 2 * pi * (i + random.uniform(-0.25f, 0.25f)) / wanted.control_points;
+    const double angle = phase + 2 * pi * (i + random.uniform(-0.25f, 0.25f)) / wanted.control_points;
     const double radius = wanted.radius_m * (1 + wanted.roughness * random.uniform(-1, 1));
     // longer than wide, as rooms are
     spline.points.push_back({1.15 * radius * std::cos(angle), 0.9 * radius * std::sin(angle)});

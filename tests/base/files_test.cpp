@@ -52,3 +52,16 @@ TEST_CASE("files: a lock is held once") {
   const FileLock first(file, "is being written to");
   CHECK_THROWS_AS(FileLock(file, "is being written to"), Error);
 }
+
+TEST_CASE("files: a growing file is cut where it goes on") {
+  const test::TemporaryFolder temporary;
+  const Path file = temporary.path() / "f";
+  {
+    GrowingFile growing(file);
+    growing.append("one\n");
+    growing.append("tw");
+  }
+  GrowingFile(file, 4).append("two\n");
+  CHECK(read_file(file) == "one\ntwo\n");
+  CHECK_THROWS_AS(GrowingFile(temporary.path() / "none" / "f"), Error);
+}
