@@ -76,7 +76,6 @@ figure .map { background: none; }
 .map .stroke-error-2 { stroke: var(--error-2); stroke-width: 2.4; }
 .map .stroke-error-3 { stroke: var(--error-3); stroke-width: 2.4; }
 .map .stroke-error-4 { stroke: var(--error-4); stroke-width: 2.4; }
-.map .stroke-help { stroke: var(--muted); stroke-width: 2; stroke-dasharray: 2 4; }
 .map .taken-over { fill: none; stroke: var(--error-4); stroke-width: 2; }
 video { display: block; width: 100%; height: auto; border-radius: 6px; background: #000; }
 .range { display: block; color: var(--muted); font-size: 12px; }
