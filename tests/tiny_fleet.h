@@ -23,20 +23,22 @@ inline void write_fleet(const Path& folder, int cars, int episodes, double secon
        .shape = {2},
        .names = {"user/angle", "user/throttle"},
        .units = {}},
+      {.name = "world", .dtype = "string", .shape = {1}},
       {.name = "observation.images.front", .dtype = "video", .shape = {height, width, 3}}};
   data::DatasetWriter writer(folder, options);
   for (int i = 0; i < cars * episodes; ++i) {
     const auto number = static_cast<uint64_t>(2 * i);
-    const auto simulation = std::make_shared<world::Simulation>(world::SimulationOptions{
-        .track_seed = world::recording_seed(seed, number),
-        .look_seed = world::recording_seed(seed, number + 1),
-        .width = width,
-        .height = height});
+    const auto simulation = std::make_shared<world::Simulation>(
+        world::SimulationOptions{.track_seed = world::recording_seed(seed, number),
+                                 .look_seed = world::recording_seed(seed, number + 1),
+                                 .width = width,
+                                 .height = height});
     world::Expert expert(number);
     data::EpisodeData episode;
     episode.length = std::lround(seconds * world::kControlRate_hz);
     episode.task = "drive";
     episode.source = fmt::format("car_{}", i / episodes);
+    episode.texts["world"].assign(static_cast<size_t>(episode.length), "track");
     std::vector<data::Image> pictures;
     for (int64_t frame = 0; frame < episode.length; ++frame) {
       data::Image picture{height, width, std::vector<uint8_t>(size_t{3} * height * width)};
