@@ -28,4 +28,12 @@ void parallel_for(int64_t n, int64_t grain, const Body& body) {
   parallel_for(n, grain, std::function<void(int64_t, int64_t)>(std::cref(body)));
 }
 
+/// Runs body(i) for every i in [0, n) on thread_count() threads, each of which takes the next task
+/// when it is done and computes alone: what runs in parallel elsewhere runs on its one thread here,
+/// so a task's result does not depend on how many there are. `meanwhile` is called on the calling
+/// thread a few times a second, e.g. to draw progress. After an exception no task begins; that of
+/// the first task that had one is thrown.
+void parallel_tasks(int64_t n, const std::function<void(int64_t)>& body,
+                    const std::function<void()>& meanwhile = {});
+
 }  // namespace argosy

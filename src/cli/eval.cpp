@@ -2,10 +2,13 @@
 
 #include <memory>
 
+#include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
+#include "eval/closed_loop.h"
+#include "eval/closed_loop_report.h"
 #include "eval/evaluate.h"
 #include "eval/report.h"
 
@@ -14,10 +17,33 @@ namespace {
 
 struct Options {
   std::string run, data, report, json, checkpoint = "last";
+  std::string world, difficulty = "moderate", film;
+  int64_t tracks = 20, laps = 1, seed = 1;
 };
 
 std::string cell(const std::optional<double>& value) {
   return value ? fmt::format("{:.3f}", *value) : std::string("-");
+}
+
+std::string range(const eval::Interval& interval) {
+  if (!interval.value) return interval.low ? fmt::format("over {:.3g}", *interval.low) : "-";
+  return fmt::format("{:.3g} ({} to {})", *interval.value,
+                     interval.low ? fmt::format("{:.3g}", *interval.low) : "-",
+                     interval.high ? fmt::format("{:.3g}", *interval.high) : "-");
+}
+
+void print_table(const eval::ClosedLoopResult& result) {
+  fmt::print("{}\n\n", eval::verdict(result));
+  fmt::print("{:<20}{:>11}{:>11}{:>15}{:>26}{:>24}{:>11}\n", "driver", "completed", "off road",
+             "interventions", "m per intervention", "mean distance, m", "speed, m/s");
+  for (const eval::DriverResult& driver : result.drivers) {
+    const eval::DriverScores& s = driver.scores;
+    fmt::print("{:<20}{:>11}{:>11}{:>15}{:>26}{:>24}{:>11.2f}\n", driver.title,
+               fmt::format("{} of {}", s.completed_episodes, s.episodes), s.off_road,
+               s.interventions, range(s.distance_per_intervention_m), range(s.mean_distance_m),
+               s.mean_speed_mps.value.value_or(0));
+  }
+  for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
 }
 
 void print_table(const eval::EvaluationResult& result) {
@@ -39,20 +65,72 @@ void print_table(const eval::EvaluationResult& result) {
   for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
 }
 
-int run(const Options& options) {
-  eval::EvaluationResult result =
-      eval::evaluate(options.run, options.data, {.checkpoint = options.checkpoint});
+void write(const std::string& file, const std::string& bytes) {
+  const Path path(file);
+  if (path.has_parent_path()) make_folders(path.parent_path());
+  write_file_atomically(path, bytes);
+}
+
+/// What both kinds of evaluation write and say.
+template <typename Result>
+int deliver(Result& result, const Options& options, const std::string& film) {
   result.provenance.insert(result.provenance.begin(), {"argosy", ARGOSY_VERSION});
   if (!options.json.empty()) write_json(options.json, eval::to_json(result));
   const bool talk = !on_standard_output(options.json);
   if (talk) print_table(result);
+  if (!options.film.empty()) {
+    write(options.film, film);
+    if (talk) fmt::print("film: {}\n", options.film);
+  }
   if (!options.report.empty()) {
-    const Path report(options.report);
-    if (report.has_parent_path()) make_folders(report.parent_path());
-    write_file_atomically(report, eval::report(result));
+    write(options.report, eval::report(result));
     if (talk) fmt::print("report: {}\n", options.report);
   }
   return 0;
+}
+
+int evaluate_on_recordings(const Options& options) {
+  if (options.data.empty())
+    throw Error({.what = "there is nothing to measure on",
+                 .where = "argosy eval",
+                 .fix = "give --data FOLDER for recordings, or --world track for the closed loop"});
+  if (!options.film.empty())
+    throw Error({.what = "--film is of drives in the world",
+                 .where = "argosy eval",
+                 .fix = "give --world track too, or leave it out"});
+  eval::EvaluationResult result =
+      eval::evaluate(options.run, options.data, {.checkpoint = options.checkpoint});
+  return deliver(result, options, "");
+}
+
+#ifdef ARGOSY_WITH_WORLD
+int evaluate_in_world(const Options& options) {
+  if (options.world != "track")
+    throw Error({.what = fmt::format("there is no world {}", options.world),
+                 .where = "--world",
+                 .fix = "give --world track"});
+  const bool films = !options.report.empty() || !options.film.empty();
+  eval::ClosedLoopResult result =
+      eval::evaluate_closed_loop(options.run, {.checkpoint = options.checkpoint,
+                                               .data = options.data,
+                                               .difficulty = options.difficulty,
+                                               .tracks = options.tracks,
+                                               .seed = static_cast<uint64_t>(options.seed),
+                                               .laps = options.laps,
+                                               .film = films,
+                                               .moments = options.report.empty() ? 0 : 4});
+  return deliver(result, options, result.film);
+}
+#else
+int evaluate_in_world(const Options&) {
+  throw Error({.what = "this program was built without the simulated world",
+               .where = "--world",
+               .fix = "run scripts/setup, which fetches MuJoCo, and build again"});
+}
+#endif
+
+int run(const Options& options) {
+  return options.world.empty() ? evaluate_on_recordings(options) : evaluate_in_world(options);
 }
 
 }  // namespace
@@ -60,7 +138,18 @@ int run(const Options& options) {
 std::function<int()> eval(Arguments& arguments) {
   auto options = std::make_shared<Options>();
   arguments.positional("RUN", options->run, "the folder of a training run");
-  arguments.option("--data", options->data, "the data set to measure on", true);
+  arguments.option(
+      "--data", options->data,
+      "the data set to measure on; with --world, what the run learned from, if it is no "
+      "longer where it was");
+  arguments.option("--world", options->world, "drive in a simulated world instead: track");
+  arguments.option("--tracks", options->tracks, "unseen tracks to drive");
+  arguments.option("--difficulty", options->difficulty, "of the tracks: easy, moderate or hard");
+  arguments.option("--laps", options->laps, "on each track");
+  arguments.option("--seed", options->seed, "another seed, other tracks and weathers");
+  arguments.option(
+      "--film", options->film,
+      "write a film (mp4) here: the policy, ridge regression and the recording driver");
   arguments.option("--report", options->report, "write a report page (HTML) here");
   arguments.option("--json", options->json, kJsonHelp);
   arguments.option("--checkpoint", options->checkpoint, "last, best or a step");

@@ -36,8 +36,10 @@ constexpr Command kCommands[] = {
      "argosy train recipes/drive.toml data.path=out/drives --to runs/drive\n"
      "argosy train recipes/drive.toml data.path=out/drives training.epochs=5 --to runs/short",
      train},
-    {"eval", "measure a trained run on episodes that training never saw",
+    {"eval", "measure a trained run on episodes or tracks that training never saw",
      "argosy eval runs/drive --data out/drives --report out/report.html\n"
+     "argosy eval runs/fleet --world track --tracks 20 --report out/fleet.html --film "
+     "out/fleet.mp4\n"
      "argosy eval runs/drive --data out/drives --checkpoint best --json -",
      eval},
     {"drive", "let a trained policy drive by a camera, a stream, a video or in a simulated world",

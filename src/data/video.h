@@ -61,20 +61,6 @@ class VideoReader {
   std::unique_ptr<State> state_;
 };
 
-/// Delivers pictures that come from no video, as VideoReader delivers those that do.
-/// threads  one at a time
-class PictureDelivery {
- public:
-  PictureDelivery();
-  ~PictureDelivery();
-  /// Throws Error where nothing is left of the picture.
-  void deliver(const Image& picture, const VideoReader::Delivery& delivery, std::span<uint8_t> out);
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
-};
-
 /// Encodes frames to an mp4 that begins at 0 with constant frame rate (moov first, yuv420p). The
 /// same frames and options give the same bytes, on any number of cores.
 class VideoWriter {

@@ -12,7 +12,7 @@ WorldSource::WorldSource(const WorldOptions& options)
 }
 
 void WorldSource::deliver_as(const data::VideoReader::Delivery& delivery, bool) {
-  delivery_ = delivery;
+  delivery_.emplace(options_.simulation.height, options_.simulation.width, delivery);
 }
 
 bool WorldSource::next(Frame& frame) {
@@ -25,8 +25,8 @@ bool WorldSource::next(Frame& frame) {
   frame.number = ++number_;
   frame.captured_s = state.time_s;
   frame.arrived_s = now_s();
-  frame.delivered.resize(size_t{3} * delivery_.height * delivery_.width);
-  pictures_.deliver(frame.picture, delivery_, frame.delivered);
+  frame.delivered.resize(delivery_->bytes());
+  delivery_->deliver(frame.picture.pixels, frame.delivered);
   return true;
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 #include <atomic>
+#include <optional>
 
-#include "data/video.h"
+#include "data/picture_delivery.h"
 #include "drive/controls.h"
 #include "world/simulation.h"
 
@@ -34,8 +35,7 @@ class WorldSource : public FrameSource, public ControlSink {
  private:
   WorldOptions options_;
   world::Simulation simulation_;
-  data::VideoReader::Delivery delivery_;
-  data::PictureDelivery pictures_;
+  std::optional<data::PictureDelivery> delivery_;
   std::atomic<bool> stopped_{false};
   int64_t number_ = -1, off_road_ = 0, collisions_ = 0;
 };

@@ -12,8 +12,8 @@
 #include "base/threads.h"
 #include "data/versions.h"
 #include "data/video.h"
+#include "eval/baselines.h"
 #include "eval/predictions.h"
-#include "eval/ridge.h"
 #include "run/driving.h"
 #include "run/policy.h"
 #include "run/run_folder.h"
@@ -23,47 +23,6 @@ namespace argosy::eval {
 namespace {
 
 constexpr int64_t kBatch = 64;
-
-/// The whole picture of every row of some episodes, in order, as grey images for the ridge
-/// baseline.
-class GreyFrames {
- public:
-  GreyFrames(const data::Dataset& dataset, const run::DrivingData& driving,
-             std::vector<int64_t> episodes)
-      : driving_(driving), loader_(dataset, options(driving, std::move(episodes))) {}
-
-  /// Calls visit(row, grey [kGreyPixels], targets [outputs]) for every row.
-  template <typename Visit>
-  void for_each(Progress& progress, int64_t& done, Visit visit) {
-    const size_t outputs = driving_.outputs().size();
-    std::vector<float> targets(static_cast<size_t>(kBatch) * outputs), grey(kGreyPixels);
-    for (int64_t b = 0; b < loader_.batches_per_epoch(); ++b) {
-      const data::Batch& batch = loader_.next();
-      driving_.targets(batch, targets);
-      const data::ImageBatch& images = batch.cameras[0];
-      const auto size = static_cast<size_t>(images.height * images.width * 3);
-      for (int64_t i = 0; i < batch.size; ++i) {
-        grey_image(std::span(images.pixels).subspan(static_cast<size_t>(i) * size, size),
-                   static_cast<int>(images.height), static_cast<int>(images.width), grey);
-        visit(batch.rows[static_cast<size_t>(i)], std::span<const float>(grey),
-              std::span<const float>(targets).subspan(static_cast<size_t>(i) * outputs, outputs));
-      }
-      done += batch.size;
-      progress.update(done);
-    }
-  }
-
- private:
-  static data::LoaderOptions options(const run::DrivingData& driving,
-                                     std::vector<int64_t> episodes) {
-    data::LoaderOptions clips = driving.evaluation_clips(std::move(episodes), kBatch);
-    clips.cameras = {{.camera = driving.camera()}};  // uncropped, as stored
-    return clips;
-  }
-
-  const run::DrivingData& driving_;
-  data::Loader loader_;
-};
 
 /// The places of held-out rows in the result: which episode, which frame.
 struct Places {
@@ -109,36 +68,30 @@ struct Part {
   }
 };
 
-void fit_baselines(const Part& training, const Part& measured, const Places& places,
-                   Progress& progress, int64_t& done, EvaluationResult& result) {
-  const std::vector<int64_t> validation = validation_episodes(training.episodes);
-  RidgeRegression regression(kGreyPixels, static_cast<int64_t>(result.outputs.size()));
-  GreyFrames(training.dataset, training.driving, training.episodes)
-      .for_each(progress, done, [&](int64_t row, auto grey, auto targets) {
-        const bool chooses = std::binary_search(validation.begin(), validation.end(),
-                                                training.dataset.episode_of(row).index);
-        regression.add(grey, targets, chooses);
-      });
-  const LinearModel ridge = regression.fit();
-  const std::vector<double> means = regression.target_means();
+void measure_baselines(const Part& training, const Part& measured, const Places& places,
+                       const FramesSeen& seen, EvaluationResult& result) {
+  const Baselines baselines =
+      fit_baselines(training.dataset, training.driving, training.episodes, seen);
   for (size_t o = 0; o < result.outputs.size(); ++o) {
-    result.outputs[o].training_mean = means[o];
-    result.outputs[o].ridge_penalty = ridge.penalties[o];
+    result.outputs[o].training_mean = baselines.means[o];
+    result.outputs[o].ridge_penalty = baselines.ridge.penalties[o];
     for (EpisodeResult& episode : result.episodes)
       episode.outputs[o].ridge.assign(episode.time_s.size(), 0);
   }
   std::vector<double> predicted(result.outputs.size());
   GreyFrames(measured.dataset, measured.driving, measured.episodes)
-      .for_each(progress, done, [&](int64_t row, auto grey, auto) {
-        const auto [episode, frame] = places.at(row);
-        ridge.predict(grey, predicted);
-        for (size_t o = 0; o < predicted.size(); ++o)
-          result.episodes[episode].outputs[o].ridge[frame] = predicted[o];
-      });
+      .for_each(
+          [&](int64_t row, auto grey, auto) {
+            const auto [episode, frame] = places.at(row);
+            baselines.ridge.predict(grey, predicted);
+            for (size_t o = 0; o < predicted.size(); ++o)
+              result.episodes[episode].outputs[o].ridge[frame] = predicted[o];
+          },
+          seen);
 }
 
-void run_policy(const Part& measured, run::Policy& policy, const Places& places, Progress& progress,
-                int64_t& done, EvaluationResult& result) {
+void run_policy(const Part& measured, run::Policy& policy, const Places& places,
+                const FramesSeen& seen, EvaluationResult& result) {
   const auto start = std::chrono::steady_clock::now();
   predict(measured.dataset, measured.driving, measured.episodes, policy,
           [&](int64_t row, std::span<const float> predicted, std::span<const float> recorded) {
@@ -147,7 +100,7 @@ void run_policy(const Part& measured, run::Policy& policy, const Places& places,
               result.episodes[episode].outputs[o].recorded[frame] = recorded[o];
               result.episodes[episode].outputs[o].model[frame] = predicted[o];
             }
-            progress.update(++done);
+            seen(1);
           });
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -287,9 +240,11 @@ EvaluationResult evaluate(const Path& run, const Path& data, const EvaluateOptio
 
   Progress progress("evaluate", "frames",
                     measured.frames() + (training ? training->frames() + measured.frames() : 0));
-  int64_t done = 0;
-  if (training) fit_baselines(*training, measured, places, progress, done, result);
-  run_policy(measured, policy, places, progress, done, result);
+  const FramesSeen seen_more = [&, done = int64_t{0}](int64_t frames) mutable {
+    progress.update(done += frames);
+  };
+  if (training) measure_baselines(*training, measured, places, seen_more, result);
+  run_policy(measured, policy, places, seen_more, result);
   progress.finish();
   add_provenance(result);
 

@@ -11,17 +11,12 @@
 #include "base/progress.h"
 #include "eval/page.h"
 #include "eval/plot.h"
+#include "eval/report_parts.h"
 
 namespace argosy::eval {
 namespace {
 
-constexpr size_t kMostPlots = 24, kMostRows = 200, kMostCurves = 12;
-
-std::string figure(std::optional<double> value) {
-  if (!value || !std::isfinite(*value)) return "–";
-  return *value != 0 && std::abs(*value) < 1e-3 ? fmt::format("{:.2e}", *value)
-                                                : fmt::format("{:.3f}", *value);
-}
+constexpr size_t kMostPlots = 24, kMostRows = 200;
 
 bool better_than_baselines(const OutputResult& output) {
   return output.model.rmse < output.constant.rmse &&
@@ -45,14 +40,11 @@ void add_tiles(Page& page, const EvaluationResult& result) {
   if (result.outputs.empty()) return;
   const OutputResult& output = result.outputs.front();
   page.add("<div class=\"tiles\">");
-  const auto tile = [&](const std::string& value, const std::string& name) {
-    page.add("<div class=\"tile\"><b>{}</b><span>{}</span></div>", value, escape(name));
-  };
-  tile(figure(output.model.mae), fmt::format("mean error, {}", output.name));
-  tile(figure(output.model.rmse), "root mean squared error");
-  tile(figure(output.model.r2), "R² (1 is perfect)");
+  add_tile(page, figure(output.model.mae), fmt::format("mean error, {}", output.name));
+  add_tile(page, figure(output.model.rmse), "root mean squared error");
+  add_tile(page, figure(output.model.r2), "R² (1 is perfect)");
   if (output.noise && output.noise->r2_limit)
-    tile(figure(output.noise->r2_limit), "R² within reach of a smooth driver");
+    add_tile(page, figure(output.noise->r2_limit), "R² within reach of a smooth driver");
   page.add("</div>\n");
 }
 
@@ -280,41 +272,6 @@ void add_episodes(Page& page, const EvaluationResult& result) {
   page.end_section();
 }
 
-void add_curves(Page& page, const EvaluationResult& result) {
-  if (result.curves.empty()) return;
-  page.begin_section("How training went");
-  page.add("<div class=\"pair\">");
-  size_t drawn = 0;
-  for (const auto& [tag, points] : result.curves) {
-    if (drawn++ == kMostCurves) break;
-    Line line{.colour = "model"};
-    for (const run::EventPoint& point : points) {
-      line.x.push_back(static_cast<double>(point.step));
-      line.y.push_back(static_cast<double>(point.value));
-    }
-    page.add(
-        "<div><h3>{}</h3>{}</div>\n", escape(tag),
-        line_plot({.x_label = "step", .y_label = "", .width = 470, .height = 260}, {&line, 1}));
-  }
-  page.add("</div>");
-  page.end_section();
-}
-
-void add_provenance(Page& page, const EvaluationResult& result) {
-  page.begin_section("Where this comes from");
-  if (!result.notes.empty()) {
-    page.add("<ul>");
-    for (const std::string& note : result.notes) page.add("<li>{}</li>", escape(note));
-    page.add("</ul>\n");
-  }
-  page.add("<table>\n");
-  for (const auto& [name, value] : result.provenance)
-    page.add("<tr><td>{}</td><td class=\"wide\">{}</td></tr>\n", escape(name), escape(value));
-  page.add("</table>\n<details><summary>Recipe of the run</summary><pre>{}</pre></details>\n",
-           escape(result.recipe_toml));
-  page.end_section();
-}
-
 }  // namespace
 
 std::string report(const EvaluationResult& result) {
@@ -329,8 +286,8 @@ std::string report(const EvaluationResult& result) {
     add_noise(page, result);
     add_episodes(page, result);
   }
-  add_curves(page, result);
-  add_provenance(page, result);
+  add_curves(page, result.curves);
+  add_provenance(page, result.notes, result.provenance, result.recipe_toml);
   return page.finish();
 }
 

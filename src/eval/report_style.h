@@ -8,11 +8,13 @@ inline constexpr const char* kReportStyle = R"(
   color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --ink: #16202c; --muted: #5b6776; --rule: #e1e5ea;
   --recorded: #1f5fbf; --model: #d9541e; --ridge: #7a8794; --good: #17794a; --bad: #b42318;
+  --road: #d5dae0; --error-0: #17794a; --error-1: #7f9a12; --error-2: #d69e00; --error-3: #d9541e; --error-4: #a3123a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #0f141a; --card: #171e26; --ink: #e6ebf1; --muted: #95a2b1; --rule: #2a343f;
     --recorded: #6aa5ff; --model: #ff8a4c; --ridge: #7f8c99; --good: #4cc38a; --bad: #ff7b6b;
+    --road: #2a343f; --error-0: #4cc38a; --error-1: #a9c23f; --error-2: #f0c000; --error-3: #ff8a4c; --error-4: #ff5c7a;
   }
 }
 * { box-sizing: border-box; }
@@ -66,6 +68,17 @@ figcaption { font-size: 13px; color: var(--muted); margin-top: 5px; font-variant
 .shade { stroke: #000; opacity: .55; }
 .arrow.recorded { stroke: #6aa5ff; }
 .arrow.model { stroke: #ff8a4c; }
+figure .map { background: none; }
+.map path { fill: none; stroke-linejoin: round; stroke-linecap: round; }
+.map .road { fill: var(--road); fill-rule: evenodd; }
+.map .stroke-error-0 { stroke: var(--error-0); stroke-width: 2.4; }
+.map .stroke-error-1 { stroke: var(--error-1); stroke-width: 2.4; }
+.map .stroke-error-2 { stroke: var(--error-2); stroke-width: 2.4; }
+.map .stroke-error-3 { stroke: var(--error-3); stroke-width: 2.4; }
+.map .stroke-error-4 { stroke: var(--error-4); stroke-width: 2.4; }
+.map .taken-over { fill: none; stroke: var(--error-4); stroke-width: 2; }
+video { display: block; width: 100%; height: auto; border-radius: 6px; background: #000; }
+.range { display: block; color: var(--muted); font-size: 12px; }
 details { margin-top: 8px; }
 summary { cursor: pointer; color: var(--muted); font-size: 14px; }
 pre { background: var(--page); border: 1px solid var(--rule); border-radius: 8px; padding: 12px; overflow-x: auto;

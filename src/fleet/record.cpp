@@ -19,6 +19,7 @@
 #include "data/donkey_tub_writer.h"
 #include "world/expert.h"
 #include "world/rollout.h"
+#include "world/seeds.h"
 
 namespace argosy::fleet {
 namespace fs = std::filesystem;
@@ -34,6 +35,7 @@ const std::vector<data::TubManifest::Input> kInputs = {{"cam/image_array", "imag
                                                        {"user/angle", "float"},
                                                        {"user/throttle", "float"},
                                                        {"user/mode", "str"},
+                                                       {"world", "str"},
                                                        {"enc/speed", "float"},
                                                        {"driver/disturbed", "boolean"},
                                                        {"driver/recovering", "boolean"}};
@@ -60,8 +62,8 @@ void record_car(const Path& folder, int car, int64_t records, Shared& shared) {
   data::Image picture{.height = options.height, .width = options.width, .pixels = {}};
   const double per_track_s = options.seconds_per_track;
   for (uint64_t drive = 0; records > 0 && !shared.over(); ++drive) {
-    world::Simulation simulation({.track_seed = mix(seed, 2 * drive),
-                                  .look_seed = mix(seed, 2 * drive + 1),
+    world::Simulation simulation({.track_seed = world::recording_seed(seed, 2 * drive),
+                                  .look_seed = world::recording_seed(seed, 2 * drive + 1),
                                   .difficulty = options.difficulty,
                                   .width = options.width,
                                   .height = options.height,
@@ -78,13 +80,9 @@ void record_car(const Path& folder, int car, int64_t records, Shared& shared) {
           if (shared.over()) return false;
           if (moment.taken_over) clock_ms += kPutBack_ms;
           picture.pixels.assign(seen.picture.begin(), seen.picture.end());
-          const data::TubValue values[] = {&picture,
-                                           moment.controls.angle,
-                                           moment.controls.throttle,
-                                           "user",
-                                           moment.state.speed_mps,
-                                           expert.disturbed(),
-                                           expert.recovering()};
+          const data::TubValue values[] = {
+              &picture, moment.controls.angle,  moment.controls.throttle, "user",
+              "track",  moment.state.speed_mps, expert.disturbed(),       expert.recovering()};
           writer.write(clock_ms, values);
           clock_ms += kPeriod_ms;
           ++shared.records;

@@ -8,7 +8,7 @@ Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits
   std::vector<uint8_t> picture;
   if (limits.pictures) picture.resize(size_t{3} * options.width * options.height);
   Trace trace;
-  double still_s = 0;
+  double still_s = 0, off_road_s = 0;
   bool taken_over = false;
   while (simulation.state().time_s < limits.duration_s && simulation.state().laps < limits.laps) {
     if (limits.pictures) simulation.picture(picture);
@@ -24,12 +24,13 @@ Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits
     const State& after = simulation.state();
     still_s = std::abs(after.speed_mps) < 0.1 ? still_s + kControlPeriod_s : 0;
     trace.moments.push_back(moment);
-    taken_over = after.off_road || after.collided || still_s >= limits.stuck_s;
+    off_road_s = after.off_road ? off_road_s + kControlPeriod_s : 0;
+    taken_over = off_road_s > limits.off_road_s || after.collided || still_s >= limits.stuck_s;
     if (!taken_over) continue;
     ++trace.interventions;
     if (!limits.safety_driver) break;
     simulation.put_back();
-    still_s = 0;
+    still_s = off_road_s = 0;
   }
   trace.end = simulation.state();
   trace.completed = trace.end.laps >= limits.laps;

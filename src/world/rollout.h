@@ -23,9 +23,10 @@ struct Limits {
   double laps = 1;
   double duration_s = 60;
   bool pictures = true;  ///< false saves the rendering for a driver without eyes
-  /// The safety driver takes over when the car is off the road or collides, puts it back and gives
-  /// back; false ends the drive there.
+  /// The safety driver takes over when the car collides or has been off the road for off_road_s,
+  /// puts it back and gives back; false ends the drive there.
   bool safety_driver = true;
+  double off_road_s = 0.5;
   double stuck_s = 3;  ///< hardly moving for so long is taken over too
 };
 

@@ -1,0 +1,91 @@
+#include "eval/drivers.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace argosy::eval {
+namespace {
+
+data::VideoReader::Delivery delivery_of(const run::Recipe& recipe) {
+  return {.height = static_cast<int>(recipe.model.height),
+          .width = static_cast<int>(recipe.model.width),
+          .top = static_cast<int>(recipe.data.crop_top),
+          .bottom = static_cast<int>(recipe.data.crop_bottom),
+          .left = static_cast<int>(recipe.data.crop_left),
+          .right = static_cast<int>(recipe.data.crop_right)};
+}
+
+/// A clip's interval in control periods.
+size_t interval_of(const run::Recipe& recipe) {
+  if (recipe.model.frames == 1) return 1;
+  const double periods = recipe.model.frame_interval_s * world::kControlRate_hz;
+  if (std::abs(periods - std::round(periods)) > 1e-3 || periods < 0.5)
+    throw Error({.what = fmt::format("a clip's frames are {} s apart, but the world has one every "
+                                     "{} s",
+                                     recipe.model.frame_interval_s, world::kControlPeriod_s),
+                 .where = "model.frame_interval_s",
+                 .fix = "train with a multiple of it"});
+  return static_cast<size_t>(std::lround(periods));
+}
+
+world::Controls controls_of(const ControlPlaces& places, const auto& outputs) {
+  return {.angle = outputs[places.angle], .throttle = outputs[places.throttle]};
+}
+
+}  // namespace
+
+ControlPlaces control_places(const run::Recipe& recipe) {
+  const std::vector<std::string>& outputs = recipe.data.outputs;
+  const auto place = [&](const char* name) {
+    const auto found = std::find(outputs.begin(), outputs.end(), name);
+    if (found == outputs.end())
+      throw Error({.what = fmt::format("the run's outputs are {}, so it cannot drive a car, which "
+                                       "wants {}",
+                                       fmt::join(outputs, ", "), name),
+                   .where = "data.outputs",
+                   .fix = "train with data.outputs = [\"user/angle\", \"user/throttle\"]"});
+    return static_cast<size_t>(found - outputs.begin());
+  };
+  return {.angle = place("user/angle"), .throttle = place("user/throttle")};
+}
+
+PolicyDriver::PolicyDriver(const run::Recipe& recipe, const Path& state_file, int height, int width)
+    : places_(control_places(recipe)),
+      delivery_(height, width, delivery_of(recipe)),
+      policy_(recipe, 1),
+      frames_(static_cast<size_t>(recipe.model.frames)),
+      interval_(interval_of(recipe)),
+      clip_(frames_ * delivery_.bytes()),
+      kept_((frames_ - 1) * interval_ + 1) {
+  ring_.resize(kept_ * delivery_.bytes());
+  policy_.load(state_file);
+}
+
+world::Controls PolicyDriver::drive(const world::Observation& observation) {
+  const size_t bytes = delivery_.bytes();
+  const auto seen = [&](size_t number) {
+    return std::span(ring_).subspan(number % kept_ * bytes, bytes);
+  };
+  delivery_.deliver(observation.picture, seen(seen_));
+  for (size_t t = 0; t < frames_; ++t) {
+    const size_t back = std::min(seen_, (frames_ - 1 - t) * interval_);
+    std::ranges::copy(seen(seen_ - back), clip_.begin() + static_cast<std::ptrdiff_t>(t * bytes));
+  }
+  ++seen_;
+  return controls_of(places_, policy_.predict(clip_, 1));
+}
+
+world::Controls drive(const LinearModel& ridge, const ControlPlaces& places,
+                      const world::Observation& observation) {
+  std::vector<float> grey(kGreyPixels);
+  std::vector<double> outputs(static_cast<size_t>(ridge.outputs()));
+  grey_image(observation.picture, observation.height, observation.width, grey);
+  ridge.predict(grey, outputs);
+  return controls_of(places, outputs);
+}
+
+}  // namespace argosy::eval
