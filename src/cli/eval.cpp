@@ -25,6 +25,7 @@ std::string cell(const std::optional<double>& value) {
   return value ? fmt::format("{:.3f}", *value) : std::string("-");
 }
 
+#ifdef ARGOSY_WITH_WORLD
 std::string range(const eval::Interval& interval) {
   if (!interval.value) return interval.low ? fmt::format("over {:.3g}", *interval.low) : "-";
   return fmt::format("{:.3g} ({} to {})", *interval.value,
@@ -45,6 +46,7 @@ void print_table(const eval::ClosedLoopResult& result) {
   }
   for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
 }
+#endif
 
 void print_table(const eval::EvaluationResult& result) {
   fmt::print("{}\n\n", eval::verdict(result));
