@@ -65,7 +65,8 @@ void add_drivers(Page& page, const ClosedLoopResult& result) {
       "<p class=\"quiet\">Every driver drives every track from the same place. Half a second after "
       "it has left the road, a safety driver puts it back and gives back; a track with that is not "
       "completed. Small figures are 95 % confidence intervals over tracks.</p>"
-      "<div class=\"scroll\"><table>\n<tr><th>driver</th><th>completed</th><th>route<br>progress"
+      "<div class=\"scroll\"><table "
+      "class=\"dense\">\n<tr><th>driver</th><th>completed</th><th>route<br>progress"
       "</th><th>off road,<br>times</th><th>off road,<br>share of time</th><th>collisions</th>"
       "<th>interven-<br>tions</th><th>m per<br>intervention</th><th>mean distance<br>from centre, m"
       "</th><th>largest<br>distance, m</th></tr>\n");
@@ -168,7 +169,8 @@ void add_comfort(Page& page, const ClosedLoopResult& result) {
   page.add(
       "<p class=\"quiet\">Comfortable is the share of time within all of nuPlan's limits for a "
       "passenger car, brought to the size of this one ({:.2g} of its length, under the same "
-      "gravity). Of each motion the largest over all tracks.</p><div class=\"scroll\"><table>\n"
+      "gravity). Of each motion the largest over all tracks.</p><div class=\"scroll\"><table "
+      "class=\"dense\">\n"
       "<tr><th>driver</th><th>mean speed,<br>m/s</th><th>latency,<br>ms</th><th>comfort-<br>able"
       "</th><th>braking,<br>m/s²</th><th>speeding<br>up, m/s²</th><th>lateral,<br>m/s²</th>"
       "<th>yaw rate,<br>rad/s</th><th>yaw accel.,<br>rad/s²</th><th>long. jerk,<br>m/s³</th>"

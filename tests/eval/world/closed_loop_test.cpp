@@ -150,6 +150,7 @@ TEST_CASE(
   fails({"--difficulty", "absurd"}, 2, "absurd");
   fails({"--tracks", "0"}, 2, "from 1 to 1000");
   fails({"--data", "/nowhere"}, 2, "/nowhere");
+  fails({"--film", at.string()}, 3, at.string());
   fails({"--checkpoint", "5"}, 2, "no whole checkpoint 5");
   const test::Ended moon =
       test::run_program(at, {"eval", (at / "run").string(), "--world", "moon"});
