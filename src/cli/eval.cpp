@@ -38,11 +38,11 @@ std::string range(const eval::Interval& interval) {
 
 void print_table(const eval::ClosedLoopResult& result) {
   fmt::print("{}\n\n", eval::verdict(result));
-  fmt::print("{:<20}{:>11}{:>11}{:>15}{:>26}{:>24}{:>11}\n", "driver", "completed", "off road",
+  fmt::print("{:<20}{:>11}{:>11}{:>15}{:>28}{:>28}{:>12}\n", "driver", "completed", "off road",
              "interventions", "m per intervention", "mean distance, m", "speed, m/s");
   for (const eval::DriverResult& driver : result.drivers) {
     const eval::DriverScores& s = driver.scores;
-    fmt::print("{:<20}{:>11}{:>11}{:>15}{:>26}{:>24}{:>11.2f}\n", driver.title,
+    fmt::print("{:<20}{:>11}{:>11}{:>15}{:>28}{:>28}{:>12.2f}\n", driver.title,
                fmt::format("{} of {}", s.completed_episodes, s.episodes), s.off_road,
                s.interventions, range(s.distance_per_intervention_m), range(s.mean_distance_m),
                s.mean_speed_mps.value.value_or(0));

@@ -1,6 +1,6 @@
 // Counts what each thread allocates; a sanitizer allocates by itself and cannot be counted. The
-// policy is that of recipes/drive.toml: convolutions hand oneDNN lists of arguments, which it
-// allocates.
+// policy is that of recipes/drive-overview.toml: convolutions hand oneDNN lists of arguments, which
+// it allocates.
 #include <doctest/doctest.h>
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

@@ -132,8 +132,8 @@ TEST_CASE("data view: a run's outputs stand beside the recorded ones" *
   const test::TemporaryFolder temporary;
   const Path drives = temporary.path() / "drives", run = temporary.path() / "run";
   test::write_drives(drives);
-  std::vector<std::string> train = {"train", Path(ARGOSY_SOURCE_DIR) / "recipes/drive.toml", "--to",
-                                    run};
+  std::vector<std::string> train = {
+      "train", Path(ARGOSY_SOURCE_DIR) / "recipes/drive-overview.toml", "--to", run};
   for (const std::string& setting : test::tiny_settings(drives, "pilotnet"))
     train.push_back(setting);
   REQUIRE(test::run_program(temporary.path(), train).code == 0);

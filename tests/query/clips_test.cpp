@@ -152,7 +152,8 @@ TEST_CASE("data query: what --to cuts out of a drive is whole, and a policy trai
   CHECK(cut.code == 0);
   CHECK(cut.out.find("clips of ") != std::string::npos);
   CHECK(test::run_program(temporary.path(), {"data", "check", clips}).code == 0);
-  std::vector<std::string> train = {"train", Path(ARGOSY_SOURCE_DIR) / "recipes/drive.toml", "--to",
+  std::vector<std::string> train = {"train",
+                                    Path(ARGOSY_SOURCE_DIR) / "recipes/drive-overview.toml", "--to",
                                     temporary.path() / "run"};
   for (const std::string& setting : test::tiny_settings(clips, "pilotnet"))
     train.push_back(setting);
