@@ -11,6 +11,11 @@
 #ifdef ARGOSY_WITH_DATA
 #include "data/versions.h"
 #endif
+#ifdef ARGOSY_WITH_WORLD
+#include "base/error.h"
+#include "world/gl.h"
+#include "world/versions.h"
+#endif
 
 namespace argosy::cli {
 namespace {
@@ -37,6 +42,16 @@ Findings look_around() {
   found.turned_off.emplace_back(
       "ingest, data, train and eval",
       "built without FFmpeg, TurboJPEG or Arrow: run scripts/setup and build again");
+#endif
+#ifdef ARGOSY_WITH_WORLD
+  found.libraries.emplace_back("MuJoCo", world::mujoco_version());
+  try {
+    found.libraries.emplace_back("OpenGL, off screen", world::gl_description());
+  } catch (const Error& error) {
+    found.turned_off.emplace_back("simulated cameras", error.what());
+  }
+#else
+  found.turned_off.emplace_back("fleet", "built without MuJoCo: run scripts/setup and build again");
 #endif
   found.turned_off.emplace_back("GPUs",
                                 "this build has no CUDA backend: everything runs on the CPU");

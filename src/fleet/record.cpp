@@ -31,11 +31,13 @@ constexpr int64_t kFirstDay_ms = 20454 * kDay_ms;  // 2026-01-01, in the fleet's
 // Carrying a car back to the road, or to another one, takes its time: ingest sees a pause there.
 constexpr int64_t kPutBack_ms = 3000, kNextTrack_ms = 60000;
 
-const std::vector<data::TubManifest::Input> kInputs = {
-    {"cam/image_array", "image_array"}, {"user/angle", "float"},
-    {"user/throttle", "float"},         {"user/mode", "str"},
-    {"enc/speed", "float"},             {"driver/disturbed", "boolean"},
-    {"driver/recovering", "boolean"}};
+const std::vector<data::TubManifest::Input> kInputs = {{"cam/image_array", "image_array"},
+                                                       {"user/angle", "float"},
+                                                       {"user/throttle", "float"},
+                                                       {"user/mode", "str"},
+                                                       {"enc/speed", "float"},
+                                                       {"driver/disturbed", "boolean"},
+                                                       {"driver/recovering", "boolean"}};
 
 /// What the cars share while they drive.
 struct Shared {
@@ -53,7 +55,8 @@ struct Shared {
 void record_car(const Path& folder, int car, int64_t records, Shared& shared) {
   const RecordOptions& options = shared.options;
   const uint64_t seed = mix(options.seed, static_cast<uint64_t>(car));
-  int64_t clock_ms = kFirstDay_ms + static_cast<int64_t>(options.seed % 3650) * kDay_ms + 1000 * car;
+  int64_t clock_ms =
+      kFirstDay_ms + static_cast<int64_t>(options.seed % 3650) * kDay_ms + 1000 * car;
   const data::TubWriterOptions tub{.inputs = kInputs, .created_ms = clock_ms};
   data::Image picture{.height = options.height, .width = options.width, .pixels = {}};
   const double per_track_s = options.seconds_per_track;
@@ -122,7 +125,8 @@ RecordSummary record(const Path& to, const RecordOptions& options) {
   const FileLock lock(place.parent_path() / fmt::format(".{}.lock", place.filename().string()),
                       "is being recorded to", place);
   std::error_code ignored;
-  if (fs::exists(place, ignored) && !(fs::is_directory(place, ignored) && fs::is_empty(place, ignored)))
+  if (fs::exists(place, ignored) &&
+      !(fs::is_directory(place, ignored) && fs::is_empty(place, ignored)))
     throw Error({.what = "there is something already",
                  .where = to,
                  .fix = "choose another folder, or remove this one",

@@ -65,8 +65,8 @@ void Camera::place(View view, const mjData* data, const Track& track, const Came
     up = {std::sin(down) * std::cos(yaw), std::sin(down) * std::sin(yaw), std::cos(down)};
   };
   if (view == View::driver) {
-    const Point p = car + mount.forward_m * direction(heading) +
-                    mount.left_m * left_of(direction(heading));
+    const Point p =
+        car + mount.forward_m * direction(heading) + mount.left_m * left_of(direction(heading));
     at = {p.x_m, p.y_m, mount.height_m};
     look_along(heading + mount.yaw_rad, mount.down_rad);
     const Vector side{forward.y * up.z - forward.z * up.y, forward.z * up.x - forward.x * up.z,

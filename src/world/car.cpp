@@ -46,7 +46,8 @@ double Car::motor_force_n(double throttle, double forward_mps, double dt_s) {
   const double force = std::max(
       0.0, p.drive_force_n * (std::abs(throttle) * voltage - side * forward_mps / p.top_speed_mps));
   // half of what the battery gives is heat
-  battery_share_ = std::max(0.0, battery_share_ - 2 * force * std::abs(forward_mps) * dt_s / p.battery_j);
+  battery_share_ =
+      std::max(0.0, battery_share_ - 2 * force * std::abs(forward_mps) * dt_s / p.battery_j);
   return side * force;
 }
 
@@ -71,8 +72,8 @@ BodyForce Car::step(const Controls& wanted, const BodyVelocity& v, double dt_s) 
     const double slip = across / std::max(std::abs(along), kCrawl_mps);
     const double limit_n = p.friction * load_n;
     double across_n = -limit_n * std::tanh(p.tyre_stiffness * slip / p.friction);
-    double along_n = motor_n / 2 - direction_of(along) * p.rolling_force_n / 2 -
-                     p.drag_n_per_mps * along / 2;
+    double along_n =
+        motor_n / 2 - direction_of(along) * p.rolling_force_n / 2 - p.drag_n_per_mps * along / 2;
     // both share the friction circle
     if (const double total_n = std::hypot(along_n, across_n); total_n > limit_n) {
       along_n *= limit_n / total_n;

@@ -8,7 +8,8 @@ namespace {
 /// The share of itself that a quantity keeps over one control period, if it forgets in `memory_s`.
 double kept(double memory_s) { return std::exp(-kControlPeriod_s / memory_s); }
 
-/// One step of noise with a memory (Ornstein and Uhlenbeck), of deviation `deviation` in the long run.
+/// One step of noise with a memory (Ornstein and Uhlenbeck), of deviation `deviation` in the long
+/// run.
 double strayed(double value, double memory_s, double deviation, Random& random) {
   const double keep = kept(memory_s);
   return keep * value + deviation * std::sqrt(1 - keep * keep) * random.normal();
@@ -46,7 +47,8 @@ Controls expert_controls(const Track& track, const CarParameters& car, const Sta
 
   double speed = speed_for_bends(track, state, habits);
   // far from the line or askew: slower
-  const double trouble = std::abs(state.lateral_m - line_m) / 0.5 + std::abs(state.heading_error_rad);
+  const double trouble =
+      std::abs(state.lateral_m - line_m) / 0.5 + std::abs(state.heading_error_rad);
   speed *= std::clamp(1.15 - 0.5 * trouble, 0.45, 1.0);
   // keeps two car lengths and a second of time to what drives ahead
   if (std::isfinite(state.obstacle_ahead_m))
@@ -83,7 +85,8 @@ Controls Expert::drive(Simulation& simulation) {
       std::abs(state.heading_error_rad) < 0.15)
     recovering_ = false;
 
-  Controls controls = expert_controls(simulation.track(), simulation.car(), state, habits_, wander_m_);
+  Controls controls =
+      expert_controls(simulation.track(), simulation.car(), state, habits_, wander_m_);
   controls.angle = std::clamp(controls.angle + hand_, -1.0, 1.0);
   decided_.push_back(controls);
   const auto late = static_cast<size_t>(std::lround(habits_.reaction_s * kControlRate_hz));

@@ -14,7 +14,7 @@ struct Habits {
   double wander_m = 0.06;         ///< deviation of the wanted line from the centre
   double pushes_per_minute = 10;  ///< disturbances of the car, from which the driver recovers
   double top_speed_mps = 2.2;
-  double lateral_mps2 = 2.5;      ///< accepted in bends
+  double lateral_mps2 = 2.5;  ///< accepted in bends
 };
 /// Without delay, noise or disturbance: the label that a correct driver would give.
 Habits exact_habits();

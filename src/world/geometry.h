@@ -15,7 +15,9 @@ inline Point operator*(double k, Point a) { return {k * a.x_m, k * a.y_m}; }
 inline double dot(Point a, Point b) { return a.x_m * b.x_m + a.y_m * b.y_m; }
 inline double cross(Point a, Point b) { return a.x_m * b.y_m - a.y_m * b.x_m; }
 inline double length(Point a) { return std::hypot(a.x_m, a.y_m); }
-inline Point direction(double heading_rad) { return {std::cos(heading_rad), std::sin(heading_rad)}; }
+inline Point direction(double heading_rad) {
+  return {std::cos(heading_rad), std::sin(heading_rad)};
+}
 inline Point left_of(Point a) { return {-a.y_m, a.x_m}; }
 
 struct Pose {

@@ -50,8 +50,8 @@ class EglContext : public GlContext {
     static void* const display = [&]() -> void* {
       void* made = platform_display(kSurfacelessMesa, nullptr, nullptr);
       EglInt major = 0, minor = 0;
-      if (!made || !egl.function<unsigned(void*, EglInt*, EglInt*)>("eglInitialize")(made, &major,
-                                                                                     &minor))
+      if (!made ||
+          !egl.function<unsigned(void*, EglInt*, EglInt*)>("eglInitialize")(made, &major, &minor))
         return nullptr;
       return made;
     }();
@@ -138,10 +138,11 @@ std::unique_ptr<GlContext> GlContext::create() {
   } catch (const std::runtime_error& failure) {
     said += fmt::format("; OSMesa: {}", failure.what());
   }
-  throw Error({.what = fmt::format("there is no OpenGL to draw with ({})", said),
-               .where = "this machine",
-               .fix = "install Debian's libegl1 and libegl-mesa0, or libosmesa6; scripts/setup does",
-               .kind = ErrorKind::device});
+  throw Error(
+      {.what = fmt::format("there is no OpenGL to draw with ({})", said),
+       .where = "this machine",
+       .fix = "install Debian's libegl1 and libegl-mesa0, or libosmesa6; scripts/setup does",
+       .kind = ErrorKind::device});
 }
 
 std::string gl_description() {

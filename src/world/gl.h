@@ -16,7 +16,7 @@ class GlContext {
   virtual std::string name() const = 0;  ///< "EGL"
 };
 
-/// For `argosy doctor`: what draws ("EGL, llvmpipe (LLVM 15.0.6, 256 bits)"), or throws as create().
+/// For `argosy doctor`: which library draws ("EGL"); throws as create().
 std::string gl_description();
 
 }  // namespace argosy::world

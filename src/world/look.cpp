@@ -12,7 +12,8 @@ constexpr float kPi = std::numbers::pi_v<float>;
 Colour grey(Random& random, float low, float high, float tint) {
   const float level = random.uniform(low, high);
   Colour colour;
-  for (float& channel : colour) channel = std::clamp(level + tint * random.uniform(-1, 1), 0.0f, 1.0f);
+  for (float& channel : colour)
+    channel = std::clamp(level + tint * random.uniform(-1, 1), 0.0f, 1.0f);
   return colour;
 }
 

@@ -32,8 +32,8 @@ struct Limits {
 
 /// One control period of a drive.
 struct Moment {
-  State state;        ///< before the controls act
-  Controls controls;  ///< what the driver asked for
+  State state;              ///< before the controls act
+  Controls controls;        ///< what the driver asked for
   bool taken_over = false;  ///< the safety driver has just put the car back
 };
 

@@ -15,7 +15,8 @@ constexpr int kCarBit = 1, kThingBit = 2;
 // Layers of the floor, apart enough for the depth buffer and too thin to be seen.
 constexpr double kRoad_m = 0.001, kDash_m = 0.002, kTape_m = 0.003;
 
-/// Noise on a lattice of `cells` a side that closes on itself, smooth between the corners, in [0, 1).
+/// Noise on a lattice of `cells` a side that closes on itself, smooth between the corners, in [0,
+/// 1).
 float smooth_noise(uint64_t seed, float x, float y, int cells) {
   const auto corner = [&](int i, int j) {
     const auto cell = static_cast<uint64_t>((j % cells) * cells + i % cells);
@@ -39,7 +40,8 @@ std::vector<uint8_t> painted(const FloorPattern& pattern, bool mirrored) {
   for (int row = 0; row < kTextureSide; ++row) {
     for (int column = 0; column < kTextureSide; ++column) {
       const int y = mirrored ? kTextureSide - 1 - row : row;
-      const float fx = static_cast<float>(column) / kTextureSide, fy = static_cast<float>(y) / kTextureSide;
+      const float fx = static_cast<float>(column) / kTextureSide,
+                  fy = static_cast<float>(y) / kTextureSide;
       float level = pattern.patches * (2 * smooth_noise(pattern.seed, 5 * fx, 5 * fy, 5) - 1) +
                     pattern.grain * (2 * smooth_noise(pattern.seed + 1, 64 * fx, 64 * fy, 64) - 1);
       if (pattern.tiles > 0) {
@@ -135,22 +137,27 @@ class Builder {
     mjs_setString(floor->material, material("floor", look_.floor).c_str());
     // a texture covers kTextureSize_m of the plane, whose pattern begins at its corner
     mjsMaterial* pattern = mjs_asMaterial(mjs_findElement(spec_.get(), mjOBJ_MATERIAL, "floor"));
-    pattern->texrepeat[0] = pattern->texrepeat[1] = static_cast<float>(2 * kHalf_m / kTextureSize_m);
+    pattern->texrepeat[0] = pattern->texrepeat[1] =
+        static_cast<float>(2 * kHalf_m / kTextureSize_m);
 
     const auto half = [](const Station& station) { return station.half_width_m; };
     if (look_.paved) {
-      mjsGeom* road = strip("road", half, [&](const Station& s) { return -half(s); }, kRoad_m, 0, 0);
+      mjsGeom* road =
+          strip("road", half, [&](const Station& s) { return -half(s); }, kRoad_m, 0, 0);
       mjs_setString(road->material, material("road", look_.road).c_str());
     }
     const double tape = look_.tape_m;
-    strip("left edge", half, [&](const Station& s) { return half(s) - tape; }, kTape_m, 0, 0,
-          look_.tape);
-    strip("right edge", [&](const Station& s) { return tape - half(s); },
-          [&](const Station& s) { return -half(s); }, kTape_m, 0, 0, look_.tape);
+    strip(
+        "left edge", half, [&](const Station& s) { return half(s) - tape; }, kTape_m, 0, 0,
+        look_.tape);
+    strip(
+        "right edge", [&](const Station& s) { return tape - half(s); },
+        [&](const Station& s) { return -half(s); }, kTape_m, 0, 0, look_.tape);
     if (look_.dashes)
-      strip("dashes", [&](const Station&) { return tape / 2; },
-            [&](const Station&) { return -tape / 2; }, kDash_m, look_.dash_length_m,
-            look_.dash_gap_m, look_.dash);
+      strip(
+          "dashes", [&](const Station&) { return tape / 2; },
+          [&](const Station&) { return -tape / 2; }, kDash_m, look_.dash_length_m, look_.dash_gap_m,
+          look_.dash);
   }
 
   /// A ribbon along the road from `left` to `right` of the centre line, whole or in dashes.
@@ -163,7 +170,8 @@ class Builder {
     std::vector<int> faces;
     const double period_m = dash_m + gap_m;
     const auto shown = [&](size_t i) {
-      return period_m == 0 || std::fmod(static_cast<double>(i) * track_.spacing_m(), period_m) < dash_m;
+      return period_m == 0 ||
+             std::fmod(static_cast<double>(i) * track_.spacing_m(), period_m) < dash_m;
     };
     for (size_t i = 0; i < n; ++i) {
       const Station& station = stations[i];
@@ -209,8 +217,11 @@ class Builder {
     }
     for (const Clutter& one : look_.clutter) {
       const bool ball = one.shape == Clutter::Shape::ball, box = one.shape == Clutter::Shape::box;
-      mjsGeom* geom = solid(
-          world_, ball ? mjGEOM_ELLIPSOID : box ? mjGEOM_BOX : mjGEOM_CYLINDER, one.colour);
+      mjsGeom* geom = solid(world_,
+                            ball  ? mjGEOM_ELLIPSOID
+                            : box ? mjGEOM_BOX
+                                  : mjGEOM_CYLINDER,
+                            one.colour);
       geom->pos[0] = one.position.x_m;
       geom->pos[1] = one.position.y_m;
       geom->pos[2] = one.half_height_m;
@@ -271,8 +282,8 @@ class Builder {
   void obstacle(const Obstacle& one, size_t index) {
     mjsBody* body = mjs_addBody(world_, nullptr);
     body->mocap = 1;
-    static constexpr Colour kColours[] = {{0.95f, 0.45f, 0.05f}, {0.1f, 0.35f, 0.8f},
-                                          {0.8f, 0.1f, 0.1f},    {0.2f, 0.6f, 0.25f}};
+    static constexpr Colour kColours[] = {
+        {0.95f, 0.45f, 0.05f}, {0.1f, 0.35f, 0.8f}, {0.8f, 0.1f, 0.1f}, {0.2f, 0.6f, 0.25f}};
     const Colour& colour = kColours[index % std::size(kColours)];
     if (one.speed_mps > 0) {
       hull(body, one.length_m, one.width_m, colour, 0, kThingBit, kCarBit);

@@ -11,8 +11,9 @@ namespace argosy::world {
 inline constexpr int kCarGroup = 1, kWallGroup = 2;  // films from above leave the walls out
 inline constexpr double kPhysicsPeriod_s = 0.0025;
 
-/// The world as a MuJoCo model. The car moves by three joints, in this order: x, y, heading; obstacle
-/// i is the mocap body i. Only the car touches anything, so any contact is a collision of it.
+/// The world as a MuJoCo model. The car moves by three joints, in this order: x, y, heading;
+/// obstacle i is the mocap body i. Only the car touches anything, so any contact is a collision of
+/// it.
 ModelHolder build_scene(const Track& track, const Look& look, std::span<const Obstacle> obstacles,
                         bool mirrored);
 

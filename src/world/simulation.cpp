@@ -21,7 +21,8 @@ constexpr int kSubsteps = 20;
 static_assert(kSubsteps * kPhysicsPeriod_s == kControlPeriod_s);
 
 [[noreturn]] void end_on_bug(const char* message) {
-  log::write(log::Level::error, fmt::format("this is a bug: MuJoCo: {}; please report it", message));
+  log::write(log::Level::error,
+             fmt::format("this is a bug: MuJoCo: {}; please report it", message));
   std::_Exit(70);  // MuJoCo cannot go on, and its frames cannot be unwound
 }
 
@@ -40,10 +41,13 @@ void refuse_unless(bool holds, const std::string& what, const std::string& fix) 
 
 const SimulationOptions& checked(const SimulationOptions& options) {
   for (const int side : {options.width, options.height})
-    refuse_unless(side >= 16 && side <= 1024, fmt::format("a picture of {}x{} pixels was asked for", options.width, options.height),
-                  "ask for 16 to 1024 pixels a side");
+    refuse_unless(
+        side >= 16 && side <= 1024,
+        fmt::format("a picture of {}x{} pixels was asked for", options.width, options.height),
+        "ask for 16 to 1024 pixels a side");
   for (const int count : {options.obstacles, options.other_cars})
-    refuse_unless(count >= 0 && count <= 20, fmt::format("{} things on the road were asked for", count),
+    refuse_unless(count >= 0 && count <= 20,
+                  fmt::format("{} things on the road were asked for", count),
                   "ask for 0 to 20 obstacles and cars");
   return options;
 }
@@ -133,7 +137,8 @@ struct Simulation::Parts {
     state.obstacle_ahead_m = std::numeric_limits<double>::infinity();
     state.obstacle_speed_mps = 0;
     for (const Obstacle& one : obstacles) {
-      const double gap = track.distance_m(state.s_m, one.s_m) - (one.length_m + look.car.length_m) / 2;
+      const double gap =
+          track.distance_m(state.s_m, one.s_m) - (one.length_m + look.car.length_m) / 2;
       const double beside = std::abs(one.lateral_m - state.lateral_m);
       if (gap < 0 || beside > (one.width_m + look.car.width_m) / 2 + 0.02) continue;
       if (gap >= state.obstacle_ahead_m) continue;
@@ -182,7 +187,8 @@ void Simulation::put_back() {
   double s_m = p.state.s_m;
   // not into an obstacle
   for (const Obstacle& one : p.obstacles)
-    if (std::abs(p.track.distance_m(one.s_m, s_m)) < 0.5) s_m = one.s_m + (one.speed_mps > 0 ? -0.8 : 0.5);
+    if (std::abs(p.track.distance_m(one.s_m, s_m)) < 0.5)
+      s_m = one.s_m + (one.speed_mps > 0 ? -0.8 : 0.5);
   p.state.progress_m += p.track.distance_m(p.state.s_m, s_m);
   p.place(p.track.pose_at(s_m));
   p.state.longitudinal_mps2 = p.state.lateral_mps2 = 0;
@@ -245,10 +251,11 @@ void Simulation::picture(std::span<uint8_t> rgb) {
 void Simulation::picture(View view, int width, int height, std::span<uint8_t> rgb) {
   Parts& p = *parts_;
   for (const int side : {width, height})
-    refuse_unless(side >= 16 && side <= 1024, fmt::format("a picture of {}x{} pixels was asked for", width, height),
+    refuse_unless(side >= 16 && side <= 1024,
+                  fmt::format("a picture of {}x{} pixels was asked for", width, height),
                   "ask for 16 to 1024 pixels a side");
-  check(rgb.size() == size_t{3} * width * height, "a buffer of {} bytes for {}x{}", rgb.size(), width,
-        height);
+  check(rgb.size() == size_t{3} * width * height, "a buffer of {} bytes for {}x{}", rgb.size(),
+        width, height);
   if (!p.camera) p.camera = std::make_unique<Camera>(p.model.get());
   // poses of the geoms follow the joints only after this
   mj_kinematics(p.model.get(), p.data.get());

@@ -39,10 +39,10 @@ struct State {
   double longitudinal_mps2 = 0, lateral_mps2 = 0;  ///< mean over the last control period
   double steer_rad = 0, battery_share = 1;
   double s_m = 0, lateral_m = 0, heading_error_rad = 0;  ///< as in Projection
-  double progress_m = 0;    ///< along the road since reset(), going back counts back
-  double laps = 0;          ///< progress_m over the road's length
-  bool off_road = false;    ///< the car's middle is beyond the edge line
-  bool collided = false;    ///< touched an obstacle or another car in the last control period
+  double progress_m = 0;        ///< along the road since reset(), going back counts back
+  double laps = 0;              ///< progress_m over the road's length
+  bool off_road = false;        ///< the car's middle is beyond the edge line
+  bool collided = false;        ///< touched an obstacle or another car in the last control period
   double obstacle_ahead_m = 0;  ///< along the road, bumper to bumper; infinity where there is none
   double obstacle_speed_mps = 0;  ///< its speed along the road
 };

@@ -18,9 +18,9 @@ using std::numbers::pi;
 struct Character {
   std::string_view name;
   int control_points;
-  double radius_m;         // mean distance of the control points from the middle
-  double roughness;        // how far they stray from it, as a share
-  double min_radius_m;     // of the centre line's bends
+  double radius_m;      // mean distance of the control points from the middle
+  double roughness;     // how far they stray from it, as a share
+  double min_radius_m;  // of the centre line's bends
   double min_half_width_m, max_half_width_m;
 };
 constexpr Character kCharacters[] = {
@@ -59,8 +59,7 @@ std::vector<Station> resampled(const Spline& spline) {
   const double dt = spline.size() / static_cast<double>(steps);
   std::vector<double> lengths(steps + 1, 0.0);  // by the midpoint rule
   for (size_t i = 0; i < steps; ++i)
-    lengths[i + 1] =
-        lengths[i] + dt * length(spline.at((static_cast<double>(i) + 0.5) * dt, 1));
+    lengths[i + 1] = lengths[i] + dt * length(spline.at((static_cast<double>(i) + 0.5) * dt, 1));
   const auto count = static_cast<size_t>(std::lround(lengths.back() / kSpacing_m));
   std::vector<Station> stations(count);
   size_t step = 0;
@@ -99,7 +98,8 @@ std::vector<Station> drawn(Random& random, const Character& wanted) {
   Spline spline;
   const float phase = random.uniform(0, 2 * static_cast<float>(pi));
   for (int i = 0; i < wanted.control_points; ++i) {
-    const double angle = phase + 2 * pi * (i + random.uniform(-0.25f, 0.25f)) / wanted.control_points;
+    const double angle =
+        phase + 2 * pi * (i + random.uniform(-0.25f, 0.25f)) / wanted.control_points;
     const double radius = wanted.radius_m * (1 + wanted.roughness * random.uniform(-1, 1));
     // longer than wide, as rooms are
     spline.points.push_back({1.15 * radius * std::cos(angle), 0.9 * radius * std::sin(angle)});

@@ -15,9 +15,9 @@ Difficulty difficulty_named(std::string_view name, std::string_view where);
 /// A place on the centre line.
 struct Station {
   Point position;
-  double heading_rad = 0;     ///< of the line, in driving direction
-  double curvature_per_m = 0; ///< positive where the road bends to the left
-  double half_width_m = 0;    ///< from the centre line to either edge
+  double heading_rad = 0;      ///< of the line, in driving direction
+  double curvature_per_m = 0;  ///< positive where the road bends to the left
+  double half_width_m = 0;     ///< from the centre line to either edge
 };
 
 /// Where a pose is, as seen from the road.
@@ -27,8 +27,8 @@ struct Projection {
   double heading_error_rad = 0;  ///< heading minus the road's, in (-pi, pi]
 };
 
-/// A closed road: a cubic B-spline through the plane (so curvature has no jumps), resampled evenly by
-/// length. It does not cross or touch itself and never bends tighter than min_radius_m.
+/// A closed road: a cubic B-spline through the plane (so curvature has no jumps), resampled evenly
+/// by length. It does not cross or touch itself and never bends tighter than min_radius_m.
 class Track {
  public:
   /// The same seed and difficulty give the same road.
