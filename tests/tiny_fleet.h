@@ -27,11 +27,11 @@ inline void write_fleet(const Path& folder, int cars, int episodes, double secon
   data::DatasetWriter writer(folder, options);
   for (int i = 0; i < cars * episodes; ++i) {
     const auto number = static_cast<uint64_t>(2 * i);
-    const auto simulation = std::make_shared<world::Simulation>(world::SimulationOptions{
-        .track_seed = world::recording_seed(seed, number),
-        .look_seed = world::recording_seed(seed, number + 1),
-        .width = width,
-        .height = height});
+    const auto simulation = std::make_shared<world::Simulation>(
+        world::SimulationOptions{.track_seed = world::recording_seed(seed, number),
+                                 .look_seed = world::recording_seed(seed, number + 1),
+                                 .width = width,
+                                 .height = height});
     world::Expert expert(number);
     data::EpisodeData episode;
     episode.length = std::lround(seconds * world::kControlRate_hz);

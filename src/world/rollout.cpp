@@ -25,8 +25,7 @@ Trace rollout(Simulation& simulation, const Driver& driver, const Limits& limits
     still_s = std::abs(after.speed_mps) < 0.1 ? still_s + kControlPeriod_s : 0;
     trace.moments.push_back(moment);
     off_road_s = after.off_road ? off_road_s + kControlPeriod_s : 0;
-    taken_over =
-        off_road_s > limits.off_road_s || after.collided || still_s >= limits.stuck_s;
+    taken_over = off_road_s > limits.off_road_s || after.collided || still_s >= limits.stuck_s;
     if (!taken_over) continue;
     ++trace.interventions;
     if (!limits.safety_driver) break;
