@@ -6,6 +6,7 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "backend/cpu/backend.h"
 #include "base/crc32c.h"
@@ -31,7 +32,7 @@ namespace fs = std::filesystem;
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr const char* kSettings = "improve.json";
+constexpr const char *kSettings = "improve.json", *kMeasured = "measured.json";
 constexpr int64_t kDay_ms = int64_t{24} * 3600 * 1000;
 constexpr int64_t kFirstDay_ms = 20454 * kDay_ms;  // 2026-01-01, in the fleet's own time
 
@@ -104,6 +105,7 @@ class Engine {
     const data::Dataset dataset = data::Dataset::open(options_.data);
     const run::DrivingData driving(dataset, recipe_);
     const std::vector<int64_t>& shape = dataset.feature(driving.camera()).shape;
+    camera_ = driving.camera().substr(driving.camera().rfind('.') + 1) + "/image_array";
     height_ = static_cast<int>(shape[0]);
     width_ = static_cast<int>(shape[1]);
     if (dataset.fps() != static_cast<int>(world::kControlRate_hz))
@@ -167,8 +169,11 @@ class Engine {
     }
     round.mined = read_mined(mined);
     if (round.mined->clips.empty()) return false;
+    const Path begin =
+        std::exchange(round.run, fs::absolute(round.folder / "run").lexically_normal());
+    if (fs::exists(round.folder / kMeasured, ignored)) return true;  // it has learned
     add_to_data(mined / kTubs, round);
-    train_on(round);
+    train_from(begin, round.run);
     return true;
   }
 
@@ -184,6 +189,7 @@ class Engine {
                         .drives = options_.drives,
                         .created_ms = kFirstDay_ms + 1000 * second,
                         .difficulty = difficulty_,
+                        .camera = camera_,
                         .width = width_,
                         .height = height_,
                         .obstacles = static_cast<int>(options_.obstacles),
@@ -212,19 +218,18 @@ class Engine {
         log::warning("{} is left out: {}", recording.path.string(), recording.left_out);
   }
 
-  void train_on(Round& round) {
+  void train_from(const Path& begin, const Path& to) {
     run::Recipe recipe = recipe_;
     recipe.data.path = fs::absolute(options_.data).lexically_normal().string();
-    recipe.training.start_from = round.run.string();
+    recipe.training.start_from = begin.string();
     recipe.training.steps = 0;
     recipe.training.epochs = options_.epochs;
-    round.run = fs::absolute(round.folder / "run").lexically_normal();
-    if (train::train(recipe, round.run, {.stop = options_.stop}).stopped) throw Interrupted{};
+    if (train::train(recipe, to, {.stop = options_.stop}).stopped) throw Interrupted{};
   }
 
   Measured measure(const Round& round) {
     stop_if_asked();
-    const Path file = round.folder / "measured.json";
+    const Path file = round.folder / kMeasured;
     std::error_code ignored;
     if (!fs::exists(file, ignored)) {
       const eval::ClosedLoopResult result =
@@ -269,6 +274,7 @@ class Engine {
   world::Difficulty difficulty_;
   run::Recipe recipe_;
   run::Checkpoint checkpoint_;
+  std::string camera_;  ///< as a tub calls it
   int height_ = 0, width_ = 0;
   std::optional<FileLock> lock_;
 };

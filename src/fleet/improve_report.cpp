@@ -40,10 +40,9 @@ void add_tiles(Page& page, const ImproveResult& result) {
       clips += static_cast<int64_t>(round.mined->clips.size());
     }
   page.add("<div class=\"tiles\">");
-  page.tile(
-      range_text({last.distance_per_intervention_m.value, last.distance_per_intervention_m.low, {}})
-          .substr(0, 12),
-      "m per intervention");
+  const eval::Interval& distance = last.distance_per_intervention_m;
+  page.tile(distance.value ? fmt::format("{:.3g} m", *distance.value) : range_text(distance) + " m",
+            "per intervention");
   page.tile(fmt::format("{} of {}", last.completed, last.tracks.size()),
             "tracks completed on the road");
   page.tile(fmt::to_string(clips), "clips mined");
@@ -71,17 +70,17 @@ void add_curve(Page& page, const ImproveResult& result) {
   page.add("{}", eval::line_plot({.x_label = "round", .y_label = "m", .y_range = {}}, lines));
   page.add(
       "<div class=\"scroll\"><table><tr><th>round</th><th>m per intervention</th>"
-      "<th>interventions</th><th>driven, m</th><th>completed</th><th>mean distance<br>from centre, "
+      "<th>interventions</th><th>completed</th><th>mean distance<br>from centre, "
       "m</th><th>mean speed,<br>m/s</th><th>clips mined</th><th>frames mined</th><th>frames "
       "learned<br>from</th></tr>\n");
   for (const Round& round : result.rounds) {
     const Measured& m = round.measured;
     page.add(
-        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.0f}</td><td>{} of {}</td><td>{}</td>"
+        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{} of {}</td><td>{}</td>"
         "<td>{}</td>",
         round.number == 0 ? "as it was" : fmt::to_string(round.number),
-        range_text(m.distance_per_intervention_m), m.interventions, m.driven_m, m.completed,
-        m.tracks.size(), range_text(m.mean_distance_m), range_text(m.mean_speed_mps));
+        range_text(m.distance_per_intervention_m), m.interventions, m.completed, m.tracks.size(),
+        range_text(m.mean_distance_m), range_text(m.mean_speed_mps));
     page.add("<td>{}</td><td>{}</td><td>{}</td></tr>\n",
              round.mined ? fmt::to_string(round.mined->clips.size()) : "",
              round.mined ? fmt::to_string(round.mined->frames()) : "", round.training_frames);

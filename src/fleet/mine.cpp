@@ -75,8 +75,8 @@ Ride ride(const world::SimulationOptions& options, eval::PolicyDriver& policy,
 /// put the car back, several.
 class ClipRecording {
  public:
-  ClipRecording(Path folder, int64_t created_ms)
-      : folder_(std::move(folder)), clock_ms_(created_ms) {}
+  ClipRecording(Path folder, std::string camera, int64_t created_ms)
+      : folder_(std::move(folder)), camera_(std::move(camera)), clock_ms_(created_ms) {}
 
   /// Drives the ride again, as it was, and takes the pictures of its clips.
   void add(const Ride& ride) {
@@ -110,6 +110,7 @@ class ClipRecording {
              const Clip& clip) {
     if (!writer_) {
       auto inputs = car_inputs();
+      inputs.front().name = camera_;
       inputs.push_back({"pilot/angle", "float"});
       inputs.push_back({"pilot/throttle", "float"});
       inputs.push_back({"fleet/trigger", "str"});
@@ -130,6 +131,7 @@ class ClipRecording {
   }
 
   Path folder_;
+  std::string camera_;
   int64_t clock_ms_;
   std::optional<data::DonkeyTubWriter> writer_;
 };
@@ -152,16 +154,21 @@ MinedClip described(const Ride& ride, int64_t drive, const Clip& clip) {
           .film = {}};
 }
 
-/// Films of the gravest clips, one a ride.
+/// Films of one clip for each reason, then of the gravest; one a ride.
 void add_films(const Path& folder, const std::vector<Ride>& rides, int64_t most, Mined& mined) {
   std::vector<MinedClip*> chosen;
-  for (const Reason reason : kReasons)
+  const auto choose = [&](Reason reason, size_t count) {
     for (MinedClip& clip : mined.clips) {
       const bool known = std::ranges::any_of(
           chosen, [&](const MinedClip* other) { return other->drive == clip.drive; });
-      if (clip.reason == name_of(reason) && !known && chosen.size() < static_cast<size_t>(most))
-        chosen.push_back(&clip);
+      if (clip.reason != name_of(reason) || known || count == 0) continue;
+      if (chosen.size() == static_cast<size_t>(most)) return;
+      chosen.push_back(&clip);
+      --count;
     }
+  };
+  for (const Reason reason : kReasons) choose(reason, 1);
+  for (const Reason reason : kReasons) choose(reason, mined.clips.size());
   if (chosen.empty()) return;
   make_folders(folder / "films");
   for (size_t i = 0; i < chosen.size(); ++i) chosen[i]->film = fmt::format("films/{}.mp4", i + 1);
@@ -187,7 +194,7 @@ Mined mine(const Path& folder, const run::Recipe& recipe, const Path& state_file
   const auto record = [&](int64_t car) {
     eval::PolicyDriver policy(recipe, state_file, options.height, options.width);
     ClipRecording recording(folder / kTubs / fmt::format("round_{}_car_{}", options.round, car + 1),
-                            options.created_ms + 1000 * car);
+                            options.camera, options.created_ms + 1000 * car);
     for (int64_t i = car; i < options.drives && !stopped(); i += kCars) {
       const auto number = static_cast<uint64_t>(2 * i);
       Ride& one = rides[static_cast<size_t>(i)];

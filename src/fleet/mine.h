@@ -13,6 +13,7 @@ struct MineOptions {
   int64_t drives = 20;     ///< of a lap, each on a road of its own
   int64_t created_ms = 0;  ///< Unix time that the recordings begin at
   world::Difficulty difficulty = world::Difficulty::hard;
+  std::string camera = "cam/image_array";  ///< the tubs' name of it
   int width = 160, height = 120;
   int obstacles = 0, other_cars = 0;
   int64_t films = 4;

@@ -93,7 +93,9 @@ std::string sentence(const Trigger& trigger, std::span<const ShadowMoment> momen
   const ShadowMoment& worst = moments[trigger.worst];
   switch (trigger.reason) {
     case Reason::intervention:
-      return "the safety driver had to take over";
+      return fmt::format("{}, with the policy steering {:+.2f} and the driver {:+.2f}",
+                         worst.edge_share >= 1 ? "off the road" : "a collision or a standstill",
+                         worst.angle, worst.driver_angle);
     case Reason::collision_course:
       return fmt::format("{:.1f} s from a collision", trigger.size);
     case Reason::near_edge:
