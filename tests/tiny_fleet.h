@@ -23,6 +23,7 @@ inline void write_fleet(const Path& folder, int cars, int episodes, double secon
        .shape = {2},
        .names = {"user/angle", "user/throttle"},
        .units = {}},
+      {.name = "world", .dtype = "string", .shape = {1}},
       {.name = "observation.images.front", .dtype = "video", .shape = {height, width, 3}}};
   data::DatasetWriter writer(folder, options);
   for (int i = 0; i < cars * episodes; ++i) {
@@ -37,6 +38,7 @@ inline void write_fleet(const Path& folder, int cars, int episodes, double secon
     episode.length = std::lround(seconds * world::kControlRate_hz);
     episode.task = "drive";
     episode.source = fmt::format("car_{}", i / episodes);
+    episode.texts["world"].assign(static_cast<size_t>(episode.length), "track");
     std::vector<data::Image> pictures;
     for (int64_t frame = 0; frame < episode.length; ++frame) {
       data::Image picture{height, width, std::vector<uint8_t>(size_t{3} * height * width)};

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -25,6 +28,7 @@ std::string cell(const std::optional<double>& value) {
   return value ? fmt::format("{:.3f}", *value) : std::string("-");
 }
 
+#ifdef ARGOSY_WITH_WORLD
 std::string range(const eval::Interval& interval) {
   if (!interval.value) return interval.low ? fmt::format("over {:.3g}", *interval.low) : "-";
   return fmt::format("{:.3g} ({} to {})", *interval.value,
@@ -45,6 +49,7 @@ void print_table(const eval::ClosedLoopResult& result) {
   }
   for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
 }
+#endif
 
 void print_table(const eval::EvaluationResult& result) {
   fmt::print("{}\n\n", eval::verdict(result));
@@ -65,10 +70,14 @@ void print_table(const eval::EvaluationResult& result) {
   for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
 }
 
-void write(const std::string& file, const std::string& bytes) {
+/// Says before the work and not after it that a file cannot be written.
+void expect_writable(const std::string& file) {
   const Path path(file);
+  if (file.empty()) return;
   if (path.has_parent_path()) make_folders(path.parent_path());
-  write_file_atomically(path, bytes);
+  if (std::filesystem::is_directory(path)) throw file_error("write", file, EISDIR);
+  const Path folder = path.has_parent_path() ? path.parent_path() : Path(".");
+  if (access(folder.c_str(), W_OK) != 0) throw file_error("write", file, errno);
 }
 
 /// What both kinds of evaluation write and say.
@@ -79,11 +88,11 @@ int deliver(Result& result, const Options& options, const std::string& film) {
   const bool talk = !on_standard_output(options.json);
   if (talk) print_table(result);
   if (!options.film.empty()) {
-    write(options.film, film);
+    write_file_atomically(options.film, film);
     if (talk) fmt::print("film: {}\n", options.film);
   }
   if (!options.report.empty()) {
-    write(options.report, eval::report(result));
+    write_file_atomically(options.report, eval::report(result));
     if (talk) fmt::print("report: {}\n", options.report);
   }
   return 0;
@@ -130,6 +139,8 @@ int evaluate_in_world(const Options&) {
 #endif
 
 int run(const Options& options) {
+  expect_writable(options.report);
+  expect_writable(options.film);
   return options.world.empty() ? evaluate_on_recordings(options) : evaluate_in_world(options);
 }
 

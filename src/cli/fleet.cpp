@@ -17,7 +17,7 @@ namespace {
 
 struct Options {
   std::string to, difficulty = "moderate", json;
-  double minutes = 3, seconds_per_track = 20;
+  double minutes = 3, seconds_per_track = 10;
   int64_t cars = 6, seed = 1, width = 160, height = 120, obstacles = 0, other_cars = 0;
 };
 

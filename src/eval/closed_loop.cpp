@@ -26,6 +26,7 @@
 namespace argosy::eval {
 namespace {
 
+constexpr const char* kWorld = "track";
 constexpr double kCarScale = 0.1;     // of the world's car, as it is sold
 constexpr double kSlowest_mps = 0.5;  // a drive that takes longer than at this speed is over
 constexpr double kBefore_s = 3, kAfter_s = 1.5;  // shown of a worst moment
@@ -52,6 +53,14 @@ struct Learned {
   }
 };
 
+/// Which world a data set was recorded in, as argosy fleet record says; empty for the real one.
+std::string world_of(const data::Dataset& dataset) {
+  const auto features = dataset.features();
+  const auto says = [](const data::Feature& f) { return f.name == "world" && f.dtype == "string"; };
+  if (dataset.frames() == 0 || std::ranges::none_of(features, says)) return "";
+  return dataset.texts("world").front();
+}
+
 std::unique_ptr<Learned> what_it_learned(const Path& run, const run::Recipe& recipe,
                                          const Path& data) {
   const auto record = run::read_split(run);
@@ -70,6 +79,13 @@ std::unique_ptr<Learned> what_it_learned(const Path& run, const run::Recipe& rec
                  .where = folder,
                  .fix = "give the data set that it learned from with --data"});
   learned->training = std::move(seen.trained);
+  const std::string world = world_of(learned->dataset);
+  if (world != kWorld)
+    throw Error({.what = world.empty() ? "the run did not learn from a simulated world's recordings"
+                                       : fmt::format("the run learned from the world {}", world),
+                 .where = folder,
+                 .fix = "train on recordings of argosy fleet record, or measure on recordings with "
+                        "--data alone"});
   if (learned->dataset.fps() != static_cast<int>(world::kControlRate_hz))
     throw Error(
         {.what = fmt::format("the run learned from {} frames a second, and the world has {}",
@@ -169,6 +185,7 @@ void check_limits(const ClosedLoopOptions& options) {
   };
   within(options.tracks, 1000, "--tracks");
   within(options.laps, 100, "--laps");
+  world::difficulty_named(options.difficulty, "--difficulty");
 }
 
 std::vector<world::SimulationOptions> worlds_of(const ClosedLoopOptions& options,
@@ -259,7 +276,7 @@ ClosedLoopResult evaluate_closed_loop(const Path& run, const ClosedLoopOptions& 
   result.checkpoint = options.checkpoint;
   result.step = checkpoint.step;
   result.dataset = learned->dataset.folder();
-  result.world = "track";
+  result.world = kWorld;
   result.difficulty = options.difficulty;
   result.seed = options.seed;
   result.laps = options.laps;

@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "eval/page.h"
 #include "eval/plot.h"
+#include "eval/report_parts.h"
 #include "eval/track_map.h"
 
 namespace argosy::eval {
@@ -46,41 +47,39 @@ void add_tiles(Page& page, const ClosedLoopResult& result) {
   if (!policy) return;
   const DriverScores& scores = policy->scores;
   page.add("<div class=\"tiles\">");
-  page.tile(fmt::format("{} of {}", scores.completed_episodes, scores.episodes),
-            "tracks completed on the road");
-  page.tile(fmt::format("{}", scores.interventions), "interventions");
-  page.tile(fmt::format("{:.1f} cm", 100 * scores.mean_distance_m.value.value_or(0)),
-            "mean distance from the centre line");
-  page.tile(fmt::format("{:.2f} m/s", scores.mean_speed_mps.value.value_or(0)), "mean speed");
+  add_tile(page, fmt::format("{} of {}", scores.completed_episodes, scores.episodes),
+           "tracks completed on the road");
+  add_tile(page, fmt::format("{}", scores.interventions), "interventions");
+  add_tile(page, fmt::format("{:.1f} cm", 100 * scores.mean_distance_m.value.value_or(0)),
+           "mean distance from the centre line");
+  add_tile(page, fmt::format("{:.2f} m/s", scores.mean_speed_mps.value.value_or(0)), "mean speed");
   if (scores.latency_p99_s)
-    page.tile(fmt::format("{:.2f} ms", 1e3 * *scores.latency_p99_s),
-              "from picture to control, 99th percentile");
+    add_tile(page, fmt::format("{:.2f} ms", 1e3 * *scores.latency_p99_s),
+             "from picture to control, 99th percentile");
   page.add("</div>\n");
 }
 
 void add_drivers(Page& page, const ClosedLoopResult& result) {
   page.begin_section("The drivers");
   page.add(
-      "<p class=\"quiet\">Every driver drives every track from the same place. Where it leaves the "
-      "road, a safety driver takes over and gives back; a track with that is not completed. Small "
-      "figures are 95 % confidence intervals over tracks.</p><div class=\"scroll\"><table>\n"
-      "<tr><th>driver</th><th>completed</th><th>route progress</th><th>off road,<br>times</th>"
-      "<th>off road,<br>share of time</th><th>collisions</th><th>interventions</th><th>m "
-      "per<br>intervention</th>"
-      "<th>mean distance<br>from centre, m</th><th>largest, m</th><th>mean speed,<br>m/s</th>"
-      "<th>comfortable,<br>share of time</th><th>latency, ms</th></tr>\n");
+      "<p class=\"quiet\">Every driver drives every track from the same place. Half a second after "
+      "it has left the road, a safety driver puts it back and gives back; a track with that is not "
+      "completed. Small figures are 95 % confidence intervals over tracks.</p>"
+      "<div class=\"scroll\"><table "
+      "class=\"dense\">\n<tr><th>driver</th><th>completed</th><th>route<br>progress"
+      "</th><th>off road,<br>times</th><th>off road,<br>share of time</th><th>collisions</th>"
+      "<th>interven-<br>tions</th><th>m per<br>intervention</th><th>mean distance<br>from centre, m"
+      "</th><th>largest<br>distance, m</th></tr>\n");
   for (const DriverResult& driver : result.drivers) {
     const DriverScores& s = driver.scores;
     page.add(
         "<tr><td>{}</td><td>{} of {}<span class=\"range\">{:.0f} to {:.0f} %</span></td>"
-        "<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
+        "<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
+        "</tr>\n",
         escape(driver.title), s.completed_episodes, s.episodes, 100 * s.completed.low.value_or(0),
         100 * s.completed.high.value_or(1), cell(s.route_progress, true), s.off_road,
         cell(s.off_road_share, true), s.collisions, s.interventions,
-        cell(s.distance_per_intervention_m));
-    page.add("<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-             cell(s.mean_distance_m), cell(s.largest_distance_m), cell(s.mean_speed_mps),
-             cell(s.comfort, true), s.latency_s ? fmt::format("{:.2f}", 1e3 * *s.latency_s) : "–");
+        cell(s.distance_per_intervention_m), cell(s.mean_distance_m), cell(s.largest_distance_m));
   }
   page.add("</table></div>\n<ul class=\"quiet\">");
   for (const DriverResult& driver : result.drivers)
@@ -136,7 +135,6 @@ void add_maps(Page& page, const ClosedLoopResult& result) {
              i + 1 < kErrorClasses ? fmt::format("{} to {} %", 100 * i / (kErrorClasses - 1),
                                                  100 * (i + 1) / (kErrorClasses - 1))
                                    : "off the road");
-  page.add("<span><i style=\"background:var(--muted)\"></i>safety driver</span>");
   if (ridge) page.add("<span><i style=\"background:var(--ridge)\"></i>ridge regression</span>");
   page.add("</div><div class=\"pictures\">");
   for (size_t t = 0; t < result.tracks.size(); ++t) {
@@ -152,38 +150,48 @@ void add_maps(Page& page, const ClosedLoopResult& result) {
   page.end_section();
 }
 
+/// The largest of each motion over a driver's tracks.
+Comfort most(const DriverResult& driver) {
+  Comfort most;
+  for (const DriveMetrics& drive : driver.metrics) {
+    most.least_longitudinal_mps2 =
+        std::min(most.least_longitudinal_mps2, drive.comfort.least_longitudinal_mps2);
+    for (double Comfort::* motion :
+         {&Comfort::most_longitudinal_mps2, &Comfort::lateral_mps2, &Comfort::yaw_rate_radps,
+          &Comfort::yaw_acceleration_radps2, &Comfort::longitudinal_jerk_mps3, &Comfort::jerk_mps3})
+      most.*motion = std::max(most.*motion, drive.comfort.*motion);
+  }
+  return most;
+}
+
 void add_comfort(Page& page, const ClosedLoopResult& result) {
-  const ComfortLimits limits = comfort_limits(result.car_scale);
-  page.begin_section("Comfort");
+  page.begin_section("Speed, latency and comfort");
   page.add(
-      "<p class=\"quiet\">The largest of each motion over all tracks, beside nuPlan's limits for a "
+      "<p class=\"quiet\">Comfortable is the share of time within all of nuPlan's limits for a "
       "passenger car, brought to the size of this one ({:.2g} of its length, under the same "
-      "gravity).</p><div class=\"scroll\"><table>\n<tr><th>driver</th><th>braking,<br>m/s²</th>"
-      "<th>speeding up,<br>m/s²</th><th>lateral,<br>m/s²</th><th>yaw rate,<br>rad/s</th>"
-      "<th>yaw acceleration,<br>rad/s²</th><th>longitudinal jerk,<br>m/s³</th>"
+      "gravity). Of each motion the largest over all tracks.</p><div class=\"scroll\"><table "
+      "class=\"dense\">\n"
+      "<tr><th>driver</th><th>mean speed,<br>m/s</th><th>latency,<br>ms</th><th>comfort-<br>able"
+      "</th><th>braking,<br>m/s²</th><th>speeding<br>up, m/s²</th><th>lateral,<br>m/s²</th>"
+      "<th>yaw rate,<br>rad/s</th><th>yaw accel.,<br>rad/s²</th><th>long. jerk,<br>m/s³</th>"
       "<th>jerk,<br>m/s³</th></tr>\n",
       result.car_scale);
-  const auto row = [&](const std::string& name, const auto& c) {
+  const auto motions = [&](const auto& c) {
     page.add(
-        "<tr><td>{}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.2f}</td>"
-        "<td>{:.2f}</td><td>{:.2f}</td><td>{:.2f}</td></tr>\n",
-        escape(name), c.least_longitudinal_mps2, c.most_longitudinal_mps2, c.lateral_mps2,
-        c.yaw_rate_radps, c.yaw_acceleration_radps2, c.longitudinal_jerk_mps3, c.jerk_mps3);
+        "<td>{:.2f}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.2f}</td><td>{:.2f}</td>"
+        "<td>{:.2f}</td><td>{:.2f}</td></tr>\n",
+        c.least_longitudinal_mps2, c.most_longitudinal_mps2, c.lateral_mps2, c.yaw_rate_radps,
+        c.yaw_acceleration_radps2, c.longitudinal_jerk_mps3, c.jerk_mps3);
   };
   for (const DriverResult& driver : result.drivers) {
-    Comfort most;
-    for (const DriveMetrics& drive : driver.metrics) {
-      const Comfort& c = drive.comfort;
-      most.least_longitudinal_mps2 =
-          std::min(most.least_longitudinal_mps2, c.least_longitudinal_mps2);
-      for (double Comfort::* motion : {&Comfort::most_longitudinal_mps2, &Comfort::lateral_mps2,
-                                       &Comfort::yaw_rate_radps, &Comfort::yaw_acceleration_radps2,
-                                       &Comfort::longitudinal_jerk_mps3, &Comfort::jerk_mps3})
-        most.*motion = std::max(most.*motion, c.*motion);
-    }
-    row(driver.title, most);
+    const DriverScores& s = driver.scores;
+    page.add("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td>", escape(driver.title),
+             cell(s.mean_speed_mps), s.latency_s ? fmt::format("{:.2f}", 1e3 * *s.latency_s) : "–",
+             cell(s.comfort, true));
+    motions(most(driver));
   }
-  row("limit", limits);
+  page.add("<tr><td>limit</td><td></td><td></td><td></td>");
+  motions(comfort_limits(result.car_scale));
   page.add("</table></div>\n");
   page.end_section();
 }
@@ -201,7 +209,7 @@ std::string report(const ClosedLoopResult& result) {
   add_comfort(page, result);
   add_curves(page, result.curves);
   add_provenance(page, result.notes, result.provenance, result.recipe_toml);
-  return std::move(page).finish();
+  return page.finish();
 }
 
 }  // namespace argosy::eval

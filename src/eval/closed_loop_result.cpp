@@ -120,11 +120,10 @@ std::vector<FilmedMoment> worst_drives(const ClosedLoopResult& result, size_t co
     Candidate worst;
     worst.moment.track = t;
     const char* name = "farthest from the centre line";
-    bool helped = false;
     for (const DriveStep& step : policy->drives[t].steps) {
       double badness = std::abs(step.lateral_m) / step.half_width_m;
       const char* what = "farthest from the centre line";
-      if (step.off_road && !step.intervention) {
+      if (step.off_road) {
         badness += 100;
         what = "off the road";
       }
@@ -132,12 +131,10 @@ std::vector<FilmedMoment> worst_drives(const ClosedLoopResult& result, size_t co
         badness += 1000;
         what = "a collision";
       }
-      if (step.intervention && !helped) {
+      if (step.intervention) {
         badness = 10000;
-        what = "the safety driver takes over";
+        what = "the safety driver has taken over";
       }
-      if (step.intervention && helped) badness = 0;  // no longer the policy's doing
-      helped = step.intervention;
       if (badness > worst.badness) {
         worst.badness = badness;
         worst.moment.time_s = step.time_s;

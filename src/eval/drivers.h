@@ -23,8 +23,6 @@ class PolicyDriver {
   /// height, width: of the pictures that it will see.
   /// throws Error: see control_places(); a clip whose frames lie between two of the world's
   PolicyDriver(const run::Recipe& recipe, const Path& state_file, int height, int width);
-  /// Forgets what was seen.
-  void reset() { seen_ = 0; }
   world::Controls drive(const world::Observation& observation);
 
  private:

@@ -2,43 +2,38 @@
 #include <fmt/format.h>
 
 #include <iterator>
-#include <optional>
-#include <span>
 #include <string>
-#include <utility>
 
-#include "run/event_file.h"
+#include "eval/plot.h"
+#include "eval/report_style.h"
 
 namespace argosy::eval {
 
-/// A number for the reader: "0.123", "1.20e-05", or a dash where there is none.
-std::string figure(std::optional<double> value);
-
-/// A report page as it is written: no scripts, no outside resource, light or dark as the reader's
-/// system is. Texts are given escaped, but for titles and tiles.
+/// An HTML page that needs nothing else, appended to as it goes.
 class Page {
  public:
-  explicit Page(const std::string& title);
+  /// `style`: more of it, behind that of all pages.
+  explicit Page(const std::string& title, const char* style = "") {
+    add("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+        "<title>{}</title><style>{}{}</style></head><body><main>\n",
+        escape(title), kReportStyle, style);
+  }
   template <typename... Args>
   void add(fmt::format_string<Args...> format, Args&&... args) {
     fmt::format_to(std::back_inserter(text_), format, std::forward<Args>(args)...);
   }
-  void begin_section(const std::string& title);
+  void begin_section(const char* title) { add("<section><h2>{}</h2>\n", title); }
   void end_section() { add("</section>\n"); }
-  /// A figure with its name, in a <div class="tiles">.
-  void tile(const std::string& value, const std::string& name);
-  std::string finish() &&;
+  /// `script`: runs when all of the page is there.
+  std::string finish(const char* script = "") {
+    add("</main>{}{}{}</body></html>\n", *script ? "<script>" : "", script,
+        *script ? "</script>" : "");
+    return std::move(text_);
+  }
 
  private:
   std::string text_;
 };
-
-/// Section "How training went"; nothing without curves.
-void add_curves(Page& page, const run::Curves& curves);
-
-/// Section "Where this comes from".
-void add_provenance(Page& page, std::span<const std::string> notes,
-                    std::span<const std::pair<std::string, std::string>> provenance,
-                    const std::string& recipe_toml);
 
 }  // namespace argosy::eval

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "eval/page.h"
 #include "eval/plot.h"
+#include "eval/report_parts.h"
 
 namespace argosy::eval {
 namespace {
@@ -40,11 +41,11 @@ void add_tiles(Page& page, const EvaluationResult& result) {
   if (result.outputs.empty()) return;
   const OutputResult& output = result.outputs.front();
   page.add("<div class=\"tiles\">");
-  page.tile(figure(output.model.mae), fmt::format("mean error, {}", output.name));
-  page.tile(figure(output.model.rmse), "root mean squared error");
-  page.tile(figure(output.model.r2), "R² (1 is perfect)");
+  add_tile(page, figure(output.model.mae), fmt::format("mean error, {}", output.name));
+  add_tile(page, figure(output.model.rmse), "root mean squared error");
+  add_tile(page, figure(output.model.r2), "R² (1 is perfect)");
   if (output.noise && output.noise->r2_limit)
-    page.tile(figure(output.noise->r2_limit), "R² within reach of a smooth driver");
+    add_tile(page, figure(output.noise->r2_limit), "R² within reach of a smooth driver");
   page.add("</div>\n");
 }
 
@@ -128,7 +129,7 @@ std::string episode_name(const EpisodeResult& episode) {
 
 void add_time_plots(Page& page, const EvaluationResult& result) {
   const OutputResult& output = result.outputs.front();
-  page.begin_section(output.name + " over time");
+  page.add("<section><h2>{} over time</h2>\n", escape(output.name));
   add_key(page, output.ridge.has_value());
   double low = 0, high = 0;  // one scale for all episodes
   for (const EpisodeResult& episode : result.episodes)
@@ -288,7 +289,7 @@ std::string report(const EvaluationResult& result) {
   }
   add_curves(page, result.curves);
   add_provenance(page, result.notes, result.provenance, result.recipe_toml);
-  return std::move(page).finish();
+  return page.finish();
 }
 
 }  // namespace argosy::eval

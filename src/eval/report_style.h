@@ -40,6 +40,9 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: 6px 10px; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th { color: var(--muted); font-weight: 600; font-size: 13px; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.dense th, .dense td { padding: 6px 5px; font-size: 13.5px; }
+.dense th { font-size: 12.5px; }
+.dense th:first-child, .dense td:first-child { padding-left: 0; }
 td.wide { white-space: normal; overflow-wrap: anywhere; text-align: left; }
 tr.group td { border-top: 2px solid var(--rule); font-weight: 600; }
 tr.sub td:first-child { padding-left: 16px; color: var(--muted); }
@@ -76,7 +79,6 @@ figure .map { background: none; }
 .map .stroke-error-2 { stroke: var(--error-2); stroke-width: 2.4; }
 .map .stroke-error-3 { stroke: var(--error-3); stroke-width: 2.4; }
 .map .stroke-error-4 { stroke: var(--error-4); stroke-width: 2.4; }
-.map .stroke-help { stroke: var(--muted); stroke-width: 2; stroke-dasharray: 2 4; }
 .map .taken-over { fill: none; stroke: var(--error-4); stroke-width: 2; }
 video { display: block; width: 100%; height: auto; border-radius: 6px; background: #000; }
 .range { display: block; color: var(--muted); font-size: 12px; }

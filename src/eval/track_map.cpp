@@ -10,7 +10,8 @@
 namespace argosy::eval {
 namespace {
 
-constexpr double kSide = 320, kMargin = 10;
+constexpr double kSide = 320;
+constexpr double kMargin_m = 0.6;  // a car that leaves the road is still on the map
 
 /// From metres to the drawing: the whole road fits, y points up.
 class Scale {
@@ -23,12 +24,16 @@ class Scale {
         low_y_ = std::min(low_y_, point.y_m);
         high_y_ = std::max(high_y_, point.y_m);
       }
-    per_m_ = (kSide - 2 * kMargin) / std::max({high_x_ - low_x_, high_y_ - low_y_, 1e-6});
+    low_x_ -= kMargin_m;
+    low_y_ -= kMargin_m;
+    high_x_ += kMargin_m;
+    high_y_ += kMargin_m;
+    per_m_ = kSide / std::max(high_x_ - low_x_, high_y_ - low_y_);
   }
-  double x(double x_m) const { return kMargin + (x_m - low_x_) * per_m_; }
-  double y(double y_m) const { return kMargin + (high_y_ - y_m) * per_m_; }
-  double width() const { return 2 * kMargin + (high_x_ - low_x_) * per_m_; }
-  double height() const { return 2 * kMargin + (high_y_ - low_y_) * per_m_; }
+  double x(double x_m) const { return (x_m - low_x_) * per_m_; }
+  double y(double y_m) const { return (high_y_ - y_m) * per_m_; }
+  double width() const { return (high_x_ - low_x_) * per_m_; }
+  double height() const { return (high_y_ - low_y_) * per_m_; }
 
  private:
   double low_x_ = std::numeric_limits<double>::infinity(), high_x_ = -low_x_;
@@ -82,39 +87,27 @@ std::string track_map(const TrackShape& track, const DriveTrace& drive, const Dr
     Pen pen(scale, svg);
     for (size_t i = 0; i < other->steps.size(); ++i) {
       const DriveStep& step = other->steps[i];
-      const bool begins = i == 0 || step.intervention != other->steps[i - 1].intervention;
+      const bool begins = i == 0 || step.intervention;
       begins ? pen.move(step.x_m, step.y_m) : pen.draw(step.x_m, step.y_m);
     }
     svg += "\"/>";
   }
-  for (size_t begin = 0; begin + 1 < drive.steps.size();) {
-    const DriveStep& first = drive.steps[begin];
-    const int error = error_class(first);
-    const auto alike = [&](const DriveStep& step) {
-      return step.intervention == first.intervention && error_class(step) == error;
-    };
-    if (first.intervention)
-      svg += "<path class=\"stroke-help\" d=\"";
-    else
-      svg += fmt::format("<path class=\"stroke-error-{}\" d=\"", error);
+  const std::vector<DriveStep>& steps = drive.steps;
+  for (size_t begin = 0, end; begin < steps.size(); begin = end) {
+    const int error = error_class(steps[begin]);
+    svg += fmt::format("<path class=\"stroke-error-{}\" d=\"", error);
     Pen pen(scale, svg);
-    pen.move(first.x_m, first.y_m);
-    size_t end = begin;
-    while (end + 1 < drive.steps.size()) {
-      const DriveStep& next = drive.steps[++end];
-      pen.draw(next.x_m, next.y_m);
-      if (!alike(next)) break;
+    pen.move(steps[begin].x_m, steps[begin].y_m);
+    for (end = begin + 1; end < steps.size() && !steps[end].intervention; ++end) {
+      pen.draw(steps[end].x_m, steps[end].y_m);
+      if (error_class(steps[end]) != error) break;
     }
     svg += "\"/>";
-    begin = end;
   }
-  bool before = false;
-  for (const DriveStep& step : drive.steps) {
-    if (step.intervention && !before)
+  for (size_t i = 1; i < steps.size(); ++i)
+    if (steps[i].intervention)
       svg += fmt::format("<circle class=\"taken-over\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\"/>",
-                         scale.x(step.x_m), scale.y(step.y_m));
-    before = step.intervention;
-  }
+                         scale.x(steps[i - 1].x_m), scale.y(steps[i - 1].y_m));
   return svg + "</svg>";
 }
 

@@ -11,6 +11,7 @@ inline std::vector<data::TubManifest::Input> car_inputs() {
           {"user/angle", "float"},
           {"user/throttle", "float"},
           {"user/mode", "str"},
+          {"world", "str"},
           {"enc/speed", "float"},
           {"driver/disturbed", "boolean"},
           {"driver/recovering", "boolean"}};

@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "base/base64.h"
-#include "eval/page.h"
 #include "eval/plot.h"
+#include "eval/report_parts.h"
 #include "eval/track_map.h"
 #include "fleet/triggers.h"
 
@@ -41,12 +41,13 @@ void add_tiles(Page& page, const ImproveResult& result) {
     }
   page.add("<div class=\"tiles\">");
   const eval::Interval& distance = last.distance_per_intervention_m;
-  page.tile(distance.value ? fmt::format("{:.3g} m", *distance.value) : range_text(distance) + " m",
-            "per intervention");
-  page.tile(fmt::format("{} of {}", last.completed, last.tracks.size()),
-            "tracks completed on the road");
-  page.tile(fmt::to_string(clips), "clips mined");
-  page.tile(fmt::to_string(frames), "frames labelled by the expert");
+  eval::add_tile(
+      page, distance.value ? fmt::format("{:.3g} m", *distance.value) : range_text(distance) + " m",
+      "per intervention");
+  eval::add_tile(page, fmt::format("{} of {}", last.completed, last.tracks.size()),
+                 "tracks completed on the road");
+  eval::add_tile(page, fmt::to_string(clips), "clips mined");
+  eval::add_tile(page, fmt::to_string(frames), "frames labelled by the expert");
   page.add("</div>\n");
 }
 

@@ -45,7 +45,6 @@ Ride ride(const world::SimulationOptions& options, eval::PolicyDriver& policy,
           const std::atomic<bool>* stop) {
   Ride ride{.world = options, .trace = {}, .moments = {}, .clips = {}, .drive = {}};
   world::Simulation simulation(options);
-  policy.reset();
   const double lap_m = simulation.track().length_m();
   const auto listen = [&](const world::Moment& moment, const world::Observation&) {
     const world::State& state = moment.state;
@@ -120,6 +119,7 @@ class ClipRecording {
                                      moment.driver_angle,
                                      moment.driver_throttle,
                                      "user",
+                                     "track",
                                      speed_mps,
                                      false,
                                      true,
@@ -192,11 +192,11 @@ Mined mine(const Path& folder, const run::Recipe& recipe, const Path& state_file
                     options.drives);
   const auto stopped = [&] { return options.stop && *options.stop; };
   const auto record = [&](int64_t car) {
-    eval::PolicyDriver policy(recipe, state_file, options.height, options.width);
     ClipRecording recording(folder / kTubs / fmt::format("round_{}_car_{}", options.round, car + 1),
                             options.camera, options.created_ms + 1000 * car);
     for (int64_t i = car; i < options.drives && !stopped(); i += kCars) {
       const auto number = static_cast<uint64_t>(2 * i);
+      eval::PolicyDriver policy(recipe, state_file, options.height, options.width);
       Ride& one = rides[static_cast<size_t>(i)];
       one = ride({.track_seed = world::recording_seed(options.seed, number),
                   .look_seed = world::recording_seed(options.seed, number + 1),

@@ -72,13 +72,9 @@ void record_car(const Path& folder, int car, int64_t records, Shared& shared) {
           if (shared.over()) return false;
           if (moment.taken_over) clock_ms += kPutBack_ms;
           picture.pixels.assign(seen.picture.begin(), seen.picture.end());
-          const data::TubValue values[] = {&picture,
-                                           moment.controls.angle,
-                                           moment.controls.throttle,
-                                           "user",
-                                           moment.state.speed_mps,
-                                           expert.disturbed(),
-                                           expert.recovering()};
+          const data::TubValue values[] = {
+              &picture, moment.controls.angle,  moment.controls.throttle, "user",
+              "track",  moment.state.speed_mps, expert.disturbed(),       expert.recovering()};
           writer.write(clock_ms, values);
           clock_ms += kPeriod_ms;
           ++shared.records;

@@ -12,7 +12,7 @@ namespace argosy::fleet {
 struct RecordOptions {
   int cars = 6;
   double minutes = 3;             ///< of driving, each car
-  double seconds_per_track = 20;  ///< then the car goes on on another road, in other weather
+  double seconds_per_track = 10;  ///< then the car goes on on another road, in other weather
   uint64_t seed = 1;
   world::Difficulty difficulty = world::Difficulty::moderate;
   int width = 160, height = 120;

@@ -1,10 +1,9 @@
-#include "eval/page.h"
+#include "eval/report_parts.h"
 
 #include <cmath>
 #include <vector>
 
 #include "eval/plot.h"
-#include "eval/report_style.h"
 
 namespace argosy::eval {
 
@@ -14,22 +13,8 @@ std::string figure(std::optional<double> value) {
                                                 : fmt::format("{:.3f}", *value);
 }
 
-Page::Page(const std::string& title) {
-  add("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-      "<title>{}</title><style>{}</style></head><body><main>\n",
-      escape(title), kReportStyle);
-}
-
-void Page::begin_section(const std::string& title) { add("<section><h2>{}</h2>\n", escape(title)); }
-
-void Page::tile(const std::string& value, const std::string& name) {
-  add("<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(value), escape(name));
-}
-
-std::string Page::finish() && {
-  add("</main></body></html>\n");
-  return std::move(text_);
+void add_tile(Page& page, const std::string& value, const std::string& name) {
+  page.add("<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(value), escape(name));
 }
 
 void add_curves(Page& page, const run::Curves& curves) {
