@@ -8,6 +8,8 @@
 #include "base/signals.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
+#include "fleet/improve.h"
+#include "fleet/improve_report.h"
 #include "fleet/record.h"
 
 namespace argosy::cli {
@@ -36,17 +38,21 @@ std::string to_json(const fleet::RecordSummary& summary) {
   return json.dump(2);
 }
 
-int record(const Options& options) {
-  if (options.seed < 0)
-    throw Error({.what = fmt::format("the seed {} is negative", options.seed),
+uint64_t seed_of(int64_t seed) {
+  if (seed < 0)
+    throw Error({.what = fmt::format("the seed {} is negative", seed),
                  .where = "--seed",
                  .fix = "give a number of 0 or more"});
+  return static_cast<uint64_t>(seed);
+}
+
+int record(const Options& options) {
   std::unique_ptr<Progress> bar;  // from when the cars drive
   fleet::RecordOptions job{
       .cars = as_int(options.cars),
       .minutes = options.minutes,
       .seconds_per_track = options.seconds_per_track,
-      .seed = static_cast<uint64_t>(options.seed),
+      .seed = seed_of(options.seed),
       .difficulty = world::difficulty_named(options.difficulty, "--difficulty"),
       .width = as_int(options.width),
       .height = as_int(options.height),
@@ -82,11 +88,82 @@ std::function<int()> set_up_record(Arguments& arguments) {
   return [options] { return record(*options); };
 }
 
+struct ImproveCommand {
+  std::string run, data, difficulty = "hard", to, report, json;
+  int64_t rounds = 3, seed = 1, drives = 20, tracks = 20, obstacles = 0, other_cars = 0;
+  double epochs = 8;
+};
+
+void print_table(const fleet::ImproveResult& result) {
+  fmt::print("{}\n\n{:<10}{:>28}{:>15}{:>14}{:>14}{:>14}\n", fleet::verdict(result), "round",
+             "m per intervention", "interventions", "completed", "clips mined", "frames mined");
+  for (const fleet::Round& round : result.rounds)
+    fmt::print("{:<10}{:>28}{:>15}{:>14}{:>14}{:>14}\n",
+               round.number == 0 ? "as it was" : fmt::to_string(round.number),
+               fleet::range_text(round.measured.distance_per_intervention_m),
+               round.measured.interventions,
+               fmt::format("{} of {}", round.measured.completed, round.measured.tracks.size()),
+               round.mined ? fmt::to_string(round.mined->clips.size()) : "",
+               round.mined ? fmt::to_string(round.mined->frames()) : "");
+  for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
+}
+
+int improve(const ImproveCommand& command) {
+  const fleet::ImproveOptions job{.data = command.data,
+                                  .to = command.to,
+                                  .rounds = command.rounds,
+                                  .difficulty = command.difficulty,
+                                  .seed = seed_of(command.seed),
+                                  .drives = command.drives,
+                                  .tracks = command.tracks,
+                                  .epochs = command.epochs,
+                                  .obstacles = command.obstacles,
+                                  .other_cars = command.other_cars,
+                                  .stop = &stop_asked};
+  stop_on_signals();
+  fleet::ImproveResult result = fleet::improve(command.run, job);
+  result.provenance.insert(result.provenance.begin(), {"argosy", ARGOSY_VERSION});
+  if (!command.json.empty()) write_json(command.json, fleet::to_json(result));
+  const bool talk = !on_standard_output(command.json);
+  if (talk) print_table(result);
+  if (!command.report.empty() && !result.rounds.empty()) {
+    const Path file(command.report);
+    if (file.has_parent_path()) make_folders(file.parent_path());
+    write_file_atomically(file, fleet::report(result));
+    if (talk) fmt::print("report: {}\n", command.report);
+  }
+  if (result.interrupted && talk) fmt::print("stopped; the same command goes on from here\n");
+  return result.interrupted ? kInterruptedExitCode : 0;
+}
+
+std::function<int()> set_up_improve(Arguments& arguments) {
+  const auto command = std::make_shared<ImproveCommand>();
+  arguments.positional("RUN", command->run, "the training run to begin with; it stays as it is");
+  arguments.option("--data", command->data,
+                   "the data set that it learned from; what is mined is added to it", true);
+  arguments.option("--to", command->to,
+                   "the folder of the rounds; the same command goes on where it was", true);
+  arguments.option("--rounds", command->rounds, "how often to drive, mine, train and measure");
+  arguments.option("--difficulty", command->difficulty, "of the roads: easy, moderate or hard");
+  arguments.option("--seed", command->seed, "of the roads and weathers");
+  arguments.option("--drives", command->drives, "to mine in each round, a lap each");
+  arguments.option("--tracks", command->tracks, "unseen ones that measure after each round");
+  arguments.option("--epochs", command->epochs, "of training in each round");
+  arguments.option("--obstacles", command->obstacles, "that stand on every road that is mined");
+  arguments.option("--other-cars", command->other_cars, "that drive slowly on them");
+  arguments.option("--report", command->report, "write a report page (HTML) here");
+  arguments.option("--json", command->json, kJsonHelp);
+  return [command] { return improve(*command); };
+}
+
 }  // namespace
 
 std::function<int()> fleet(Arguments& arguments) {
   arguments.subcommand("record", "let simulated cars drive, and record each as a Donkey Car tub",
                        set_up_record);
+  arguments.subcommand("improve",
+                       "the data engine: drive, mine what goes wrong, train on, measure, and again",
+                       set_up_improve);
   return {};
 }
 

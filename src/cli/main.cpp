@@ -50,9 +50,10 @@ constexpr Command kCommands[] = {
      drive},
 #endif
 #if defined(ARGOSY_WITH_DATA) && defined(ARGOSY_WITH_WORLD)
-    {"fleet", "simulated cars that record as real ones do",
+    {"fleet", "simulated cars that record as real ones do, and a policy that learns from them",
      "argosy fleet record --cars 6 --minutes 3 --to out/recordings\n"
-     "argosy fleet record --cars 2 --minutes 1 --difficulty hard --seed 7 --to out/hard",
+     "argosy fleet record --cars 2 --minutes 1 --difficulty hard --seed 7 --to out/hard\n"
+     "argosy fleet improve runs/fleet --data out/fleet --to out/improve --report out/improve.html",
      fleet},
 #endif
     {"bench", "time training steps, the same as bench/compare times in PyTorch",

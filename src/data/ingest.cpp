@@ -85,7 +85,8 @@ std::vector<Source> find_sources(std::span<const Path> paths) {
   return all;
 }
 
-/// Where two lists of features differ, in words; empty where they do not.
+/// Why a recording does not fit into a set of features, in words; empty where it does. Features
+/// that the set lacks are none of its business.
 std::string difference(std::span<const Feature> set, std::span<const Feature> recording) {
   const auto find = [](std::span<const Feature> all, const std::string& name) {
     return std::find_if(all.begin(), all.end(), [&](const Feature& f) { return f.name == name; });
@@ -95,7 +96,7 @@ std::string difference(std::span<const Feature> set, std::span<const Feature> re
       return fmt::format("the recording has no {}", feature.name);
   for (const Feature& feature : recording) {
     const auto found = find(set, feature.name);
-    if (found == set.end()) return fmt::format("the data set has no {}", feature.name);
+    if (found == set.end()) continue;
     if (found->dtype != feature.dtype)
       return fmt::format("{} is {} in the data set, {} in the recording", feature.name,
                          found->dtype, feature.dtype);
@@ -257,6 +258,7 @@ class Job {
         int64_t rows = 0;
         for (const Item& item : items_)
           if (item.taken() && candidate.taken() &&
+              candidate.features.size() == item.features.size() &&
               difference(candidate.features, item.features).empty())
             rows += item.report.info.kept;
         if (rows > most) {
@@ -269,7 +271,16 @@ class Job {
       if (!item.taken()) continue;
       const std::string differs = difference(features_, item.features);
       if (!differs.empty()) leave_out(item, "its features are not the data set's: " + differs);
+      for (const Feature& feature : item.features)
+        if (differs.empty() && !wanted(feature.name))
+          item.report.info.notes.push_back(
+              fmt::format("{} is left out: the data set has no such feature", feature.name));
     }
+  }
+
+  bool wanted(const std::string& name) const {
+    return std::any_of(features_.begin(), features_.end(),
+                       [&](const Feature& feature) { return feature.name == name; });
   }
 
   /// The data set's frame rate; of a new one, the median over the recordings, weighted by rows.
@@ -363,6 +374,8 @@ class Job {
     WorkerThreads& threads = recording->frames_in_any_order() ? many_threads_ : one_thread_;
     while (auto episode = recording->next()) {
       episode->task = options_.task;
+      std::erase_if(episode->columns, [&](const auto& column) { return !wanted(column.first); });
+      std::erase_if(episode->texts, [&](const auto& text) { return !wanted(text.first); });
       add_episode(writer, item, *episode, threads);
     }
     if (item.report.episodes == 0) leave_out(item, "no episode of it can be used");

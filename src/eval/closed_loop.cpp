@@ -15,6 +15,7 @@
 #include "eval/baselines.h"
 #include "eval/drivers.h"
 #include "eval/film.h"
+#include "eval/world_drive.h"
 #include "run/driving.h"
 #include "run/run_folder.h"
 #include "run/split_record.h"
@@ -28,10 +29,8 @@ namespace {
 constexpr const char* kWorld = "track";
 constexpr double kCarScale = 0.1;     // of the world's car, as it is sold
 constexpr double kSlowest_mps = 0.5;  // a drive that takes longer than at this speed is over
-constexpr double kHorizon_s = 3;      // nuPlan's, of the time to collision
 constexpr double kBefore_s = 3, kAfter_s = 1.5;  // shown of a worst moment
 constexpr double kLongestFilm_s = 60;
-constexpr double kOutline_m = 0.15;  // between the points of a drawn road
 
 /// What the run learned from, and the drivers that follow from it.
 struct Learned {
@@ -111,20 +110,20 @@ MakeDriver constant(double angle, double throttle) {
   };
 }
 
-/// Everybody who drives, the policy first.
-std::vector<Row> drivers_of(const run::Recipe& recipe, const Path& state_file,
-                            const Learned& learned, const Baselines& baselines, uint64_t seed) {
-  const ControlPlaces places = control_places(recipe);
-  const double angle = baselines.means[places.angle], throttle = baselines.means[places.throttle];
+Row policy_row(const run::Recipe& recipe, const Path& state_file, const Learned& learned) {
   const int height = learned.height, width = learned.width;
-  std::vector<Row> rows;
-  rows.push_back({{.name = "policy", .title = "policy", .rule = "the run, by its camera alone"},
-                  [&recipe, state_file, height, width](world::Simulation&) -> world::Driver {
-                    const auto policy =
-                        std::make_shared<PolicyDriver>(recipe, state_file, height, width);
-                    return [policy](const auto& seen) { return policy->drive(seen); };
-                  },
-                  true});
+  return {{.name = "policy", .title = "policy", .rule = "the run, by its camera alone"},
+          [&recipe, state_file, height, width](world::Simulation&) -> world::Driver {
+            const auto policy = std::make_shared<PolicyDriver>(recipe, state_file, height, width);
+            return [policy](const auto& seen) { return policy->drive(seen); };
+          },
+          true};
+}
+
+/// Whom the policy is compared with.
+void add_baselines(std::vector<Row>& rows, const ControlPlaces& places, const Baselines& baselines,
+                   uint64_t seed) {
+  const double angle = baselines.means[places.angle], throttle = baselines.means[places.throttle];
   rows.push_back({{.name = "ridge",
                    .title = "ridge regression",
                    .rule = "linear in 32 x 24 grey pixels of the same picture, fitted to what the "
@@ -154,26 +153,6 @@ std::vector<Row> drivers_of(const run::Recipe& recipe, const Path& state_file,
                                                         world::Habits{.pushes_per_minute = 0});
                     return [expert, &simulation](const auto&) { return expert->drive(simulation); };
                   }});
-  return rows;
-}
-
-DriveStep step_of(const world::State& state, const world::Track& track) {
-  DriveStep step{.time_s = state.time_s,
-                 .x_m = state.pose.position.x_m,
-                 .y_m = state.pose.position.y_m,
-                 .heading_rad = state.pose.heading_rad,
-                 .speed_mps = state.speed_mps,
-                 .progress_m = state.progress_m,
-                 .lateral_m = state.lateral_m,
-                 .half_width_m = track.at(state.s_m).half_width_m,
-                 .off_road = state.off_road,
-                 .collision = state.collided};
-  const double closing_mps = state.speed_mps - state.obstacle_speed_mps;
-  if (std::isfinite(state.obstacle_ahead_m) && closing_mps > 0)
-    if (const double left_s = std::max(0.0, state.obstacle_ahead_m) / closing_mps;
-        left_s <= kHorizon_s)
-      step.time_to_collision_s = left_s;
-  return step;
 }
 
 DriveTrace drive(const Row& row, const world::SimulationOptions& options, int64_t laps) {
@@ -191,38 +170,10 @@ DriveTrace drive(const Row& row, const world::SimulationOptions& options, int64_
   const world::Trace trace = rollout(
       simulation, timed,
       {.laps = wanted, .duration_s = wanted * length_m / kSlowest_mps, .pictures = row.eyes});
-  DriveTrace drive{
-      .step_s = world::kControlPeriod_s, .track_length_m = length_m, .laps = laps, .steps = {}};
-  for (size_t i = 0; i < trace.moments.size(); ++i) {
-    const world::Moment& moment = trace.moments[i];
-    DriveStep step = step_of(moment.state, simulation.track());
-    step.intervention = moment.taken_over;
-    step.angle = moment.controls.angle;
-    step.throttle = moment.controls.throttle;
-    if (row.eyes) step.latency_s = latencies_s[i];
-    drive.steps.push_back(step);
-  }
-  drive.steps.push_back(step_of(trace.end, simulation.track()));
-  // put back in the very last period
-  drive.steps.back().intervention =
-      std::ranges::count_if(trace.moments, &world::Moment::taken_over) < trace.interventions;
+  DriveTrace drive = trace_of(trace, simulation.track(), laps);
+  if (row.eyes)
+    for (size_t i = 0; i < latencies_s.size(); ++i) drive.steps[i].latency_s = latencies_s[i];
   return drive;
-}
-
-TrackShape shape_of(const world::SimulationOptions& options) {
-  const world::Track track = world::Track::generate(options.track_seed, options.difficulty);
-  TrackShape shape{
-      .seed = options.track_seed, .length_m = track.length_m(), .left = {}, .right = {}};
-  const auto points = static_cast<int64_t>(std::ceil(track.length_m() / kOutline_m));
-  for (int64_t i = 0; i < points; ++i) {
-    const double s_m = track.length_m() * static_cast<double>(i) / static_cast<double>(points);
-    const double half_m = track.at(s_m).half_width_m;
-    const world::Point left = track.pose_at(s_m, half_m).position;
-    const world::Point right = track.pose_at(s_m, -half_m).position;
-    shape.left.push_back({left.x_m, left.y_m});
-    shape.right.push_back({right.x_m, right.y_m});
-  }
-  return shape;
 }
 
 void check_limits(const ClosedLoopOptions& options) {
@@ -332,15 +283,16 @@ ClosedLoopResult evaluate_closed_loop(const Path& run, const ClosedLoopOptions& 
   result.car_scale = kCarScale;
   for (const world::SimulationOptions& world : worlds) result.tracks.push_back(shape_of(world));
 
-  Progress fitting("baselines", "frames", learned->frames());
-  int64_t fitted = 0;
-  const Baselines baselines =
-      fit_baselines(learned->dataset, learned->driving, learned->training,
-                    [&](int64_t frames) { fitting.update(fitted += frames); });
-  fitting.finish();
-
-  std::vector<Row> rows =
-      drivers_of(recipe, checkpoint.folder / run::kStateFile, *learned, baselines, options.seed);
+  std::vector<Row> rows = {policy_row(recipe, checkpoint.folder / run::kStateFile, *learned)};
+  std::optional<Baselines> baselines;
+  if (options.baselines) {
+    Progress fitting("baselines", "frames", learned->frames());
+    int64_t fitted = 0;
+    baselines.emplace(fit_baselines(learned->dataset, learned->driving, learned->training,
+                                    [&](int64_t frames) { fitting.update(fitted += frames); }));
+    fitting.finish();
+    add_baselines(rows, control_places(recipe), *baselines, options.seed);
+  }
   for (Row& row : rows) row.result.drives.resize(worlds.size());
   with_progress("closed loop", "drives", rows.size() * worlds.size(), [&](size_t i) {
     Row& row = rows[i % rows.size()];

@@ -14,8 +14,9 @@ struct ClosedLoopOptions {
   int64_t tracks = 20;
   uint64_t seed = 1;
   int64_t laps = 1;
-  bool film = true;     ///< side by side: the policy, ridge regression and the expert
-  int64_t moments = 4;  ///< films of the worst moments
+  bool baselines = true;  ///< drive too; else the policy alone, and then without `film`
+  bool film = true;       ///< side by side: the policy, ridge regression and the expert
+  int64_t moments = 4;    ///< films of the worst moments
 };
 
 /// Lets a trained run drive on tracks and in weather that no recording has (world/seeds.h), beside

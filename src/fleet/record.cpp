@@ -17,6 +17,7 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "data/donkey_tub_writer.h"
+#include "fleet/car_inputs.h"
 #include "world/expert.h"
 #include "world/rollout.h"
 #include "world/seeds.h"
@@ -30,15 +31,6 @@ constexpr int64_t kDay_ms = int64_t{24} * 3600 * 1000;
 constexpr int64_t kFirstDay_ms = 20454 * kDay_ms;  // 2026-01-01, in the fleet's own time
 // Carrying a car back to the road, or to another one, takes its time: ingest sees a pause there.
 constexpr int64_t kPutBack_ms = 3000, kNextTrack_ms = 60000;
-
-const std::vector<data::TubManifest::Input> kInputs = {{"cam/image_array", "image_array"},
-                                                       {"user/angle", "float"},
-                                                       {"user/throttle", "float"},
-                                                       {"user/mode", "str"},
-                                                       {"world", "str"},
-                                                       {"enc/speed", "float"},
-                                                       {"driver/disturbed", "boolean"},
-                                                       {"driver/recovering", "boolean"}};
 
 /// What the cars share while they drive.
 struct Shared {
@@ -58,7 +50,7 @@ void record_car(const Path& folder, int car, int64_t records, Shared& shared) {
   const uint64_t seed = mix(options.seed, static_cast<uint64_t>(car));
   int64_t clock_ms =
       kFirstDay_ms + static_cast<int64_t>(options.seed % 3650) * kDay_ms + 1000 * car;
-  const data::TubWriterOptions tub{.inputs = kInputs, .created_ms = clock_ms};
+  const data::TubWriterOptions tub{.inputs = car_inputs(), .created_ms = clock_ms};
   data::Image picture{.height = options.height, .width = options.width, .pixels = {}};
   const double per_track_s = options.seconds_per_track;
   for (uint64_t drive = 0; records > 0 && !shared.over(); ++drive) {

@@ -53,6 +53,7 @@ struct Recipe {
     int64_t batch_size = 64;
     int64_t accumulate = 1;
     int64_t seed = 1;
+    std::string start_from;
     double error_limit = 0;
     std::string precision = "f32";
     int64_t log_every_steps = 10, evaluate_every_steps = 200, checkpoint_every_steps = 200;

@@ -116,6 +116,8 @@ std::vector<Key> make_table() {
         "batches whose gradients are added up for one optimizer step: that of a batch so many times as large, in the memory of one"),
     row(&R::training, &R::Training::seed, "training.seed", between(0, 0x1p53), fixed,
         "names all random numbers of the run"),
+    row(&R::training, &R::Training::start_from, "training.start_from", any(), fixed,
+        "folder of a run of the same model, whose last weights this one starts from; empty: from random ones"),
     row(&R::training, &R::Training::error_limit, "training.error_limit", between(0, 1e6), fixed,
         "error, in deviations of the output, from which the loss grows in a straight line (Huber); 0: squared everywhere"),
     row(&R::training, &R::Training::precision, "training.precision", one_of({"f32", "bf16"}), fixed,

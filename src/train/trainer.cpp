@@ -44,8 +44,9 @@ class Trainer {
                    .where = folder,
                    .fix = "restore the file from a copy of the run, or begin another run",
                    .kind = ErrorKind::file});
-    scale_ = driving_.output_scale();
-    session_.emplace(run::training_session(recipe, scale_));
+    const auto start = run_ && run_->resume_point() ? std::nullopt : start_of_run();
+    session_.emplace(run::training_session(recipe, driving_.output_scale()));
+    if (start) begin_with(*start);
     loader_.emplace(dataset_, driving_.training_clips());
     for (const std::string& note : driving_.split().notes) log::info("{}", note);
     if (loader_->batches_per_epoch() == 0)
@@ -59,6 +60,11 @@ class Trainer {
     result_.total_steps = total_;
     result_.loss = result_.held_out_loss = std::numeric_limits<double>::quiet_NaN();
     resume();
+    const auto numbers = [&](const char* name) {
+      const auto values = session_->state(name).as();
+      return std::vector<float>(values.begin(), values.end());
+    };
+    scale_ = {.mean = numbers("output/mean"), .deviation = numbers("output/deviation")};
   }
 
   TrainResult run() {
@@ -102,6 +108,31 @@ class Trainer {
   }
 
  private:
+  /// The checkpoint that training.start_from names.
+  std::optional<run::Checkpoint> start_of_run() const {
+    const std::string& folder = recipe_.training.start_from;
+    if (folder.empty()) return std::nullopt;
+    const run::Recipe other = run::read_run_recipe(folder);
+    if (other.model != recipe_.model || other.data.outputs != recipe_.data.outputs)
+      throw Error({.what = fmt::format("the run {} has another model or other outputs", folder),
+                   .where = "training.start_from",
+                   .fix = "give [model] and data.outputs as they are in its recipe.toml"});
+    const run::Checkpoint checkpoint = run::find_checkpoint(folder, "last");
+    run::verify_checkpoint(checkpoint);
+    return checkpoint;
+  }
+
+  /// Weights, their moving average too, and the scale of outputs that they were trained for; the
+  /// optimizer begins anew.
+  void begin_with(const run::Checkpoint& checkpoint) {
+    run::Policy policy(run::read_run_recipe(recipe_.training.start_from), 1);
+    policy.load(checkpoint.folder / run::kStateFile);
+    for (const TensorView& view : policy.session().state())
+      for (const std::string& name : {view.name, "average/" + view.name})
+        if (session_->has_state(name))
+          std::ranges::copy(view.bytes, session_->state(name).bytes.begin());
+  }
+
   void resume() {
     const auto checkpoint = run_->resume_point();
     if (!checkpoint) return;

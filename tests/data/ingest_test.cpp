@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -218,6 +219,25 @@ TEST_CASE("ingest: other features leave the recording out, and the difference is
   CHECK(
       contains(error_of({b, c}, to), "none of the 2 recordings gives an episode; the first: its"));
   CHECK(contains(error_of({tub(temporary.path() / "d"), b}, to, {.strict = true}), "has shape"));
+}
+
+TEST_CASE("ingest: what a recording has beyond the data set's features is left out of it") {
+  const test::TemporaryFolder temporary;
+  const Path a = temporary.path() / "a", b = tub(temporary.path() / "b"),
+             to = temporary.path() / "set";
+  TubMaker blind(3);
+  blind.inputs = R"(["cam/image_array", "user/angle", "user/throttle"])";
+  blind.types = R"(["image_array", "float", "float"])";
+  blind.write(a);
+  ingest(Paths{a}, to, {});
+  const IngestSummary summary = ingest(Paths{b}, to, {});
+  CHECK(summary.added_frames > 0);
+  const auto& notes = summary.recordings[0].info.notes;
+  for (const char* name : {"observation.state", "user.mode"})
+    CHECK(std::any_of(notes.begin(), notes.end(), [&](const std::string& note) {
+      return contains(note, fmt::format("{} is left out: the data set has no", name));
+    }));
+  CHECK(Dataset::open(to).frames() == summary.frames);
 }
 
 TEST_CASE("ingest: frame rates a little apart are one, far apart leave the recording out") {

@@ -219,3 +219,34 @@ TEST_CASE(
   run::Policy policy(recipe, 1);
   CHECK_NOTHROW(policy.load(checkpoints[0].folder / "state.safetensors"));
 }
+
+TEST_CASE("train: a run that starts from another has its weights before it has learned anything") {
+  const Drives drives;
+  const Path first = drives.folder("first"), second = drives.folder("second");
+  const std::vector<std::string> averaged = {"training.steps=4", "average.decay=0.5"};
+  train::train(tiny_recipe(drives.data, "pilotnet", averaged), first);
+  const auto outputs = [&](const Path& folder) {
+    const run::Recipe recipe = run::read_run_recipe(folder);
+    run::Policy policy(recipe, 1);
+    policy.load(run::find_checkpoint(folder, "last").folder / run::kStateFile);
+    const std::vector<uint8_t> image(policy.session().input("images").bytes.size(), 77);
+    const auto predicted = policy.predict(image, 1);
+    return std::vector<float>(predicted.begin(), predicted.end());
+  };
+  train::train(tiny_recipe(drives.data, "pilotnet",
+                           {"training.steps=1", "training.start_from=" + first.string(),
+                            "optimizer.learning_rate=1e-30"}),
+               second);
+  CHECK(outputs(second) == outputs(first));
+}
+
+TEST_CASE("train: a run does not start from one of another model") {
+  const Drives drives;
+  const Path first = drives.folder("first"), second = drives.folder("second");
+  train::train(tiny_recipe(drives.data, "pilotnet", {"training.steps=1"}), first);
+  CHECK_THROWS_WITH_AS(train::train(tiny_recipe(drives.data, "clip_transformer",
+                                                {"training.start_from=" + first.string()}),
+                                    second),
+                       doctest::Contains("training.start_from: the run"), Error);
+  CHECK_FALSE(std::filesystem::exists(second));
+}
