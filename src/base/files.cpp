@@ -135,6 +135,14 @@ void write_file_atomically(const Path& path, std::string_view bytes) {
   file.commit();
 }
 
+void expect_writable(const Path& file) {
+  if (file.has_parent_path()) make_folders(file.parent_path());
+  std::error_code ignored;
+  if (fs::is_directory(file, ignored)) throw file_error("write", file, EISDIR);
+  const Path folder = file.has_parent_path() ? file.parent_path() : Path(".");
+  if (access(folder.c_str(), W_OK) != 0) throw file_error("write", file, errno);
+}
+
 void sync_path(const Path& path) {
   const Descriptor file(path, O_RDONLY, "open");
   if (fsync(file.number()) != 0) throw file_error("sync", path, errno);

@@ -39,6 +39,10 @@ class PartialFile {
   int descriptor_ = -1;
 };
 
+/// Says before long work, and not after it, that a file cannot be written: makes its folder and
+/// throws Error (file) where that cannot be written to, or where a folder stands in its place.
+void expect_writable(const Path& file);
+
 void sync_path(const Path& path);     ///< a file or a folder, to disk
 void sync_tree(const Path& folder);   ///< every file and folder below, then the folder
 void make_folders(const Path& path);  ///< like mkdir -p; throws Error (file)

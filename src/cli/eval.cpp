@@ -1,8 +1,5 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -70,16 +67,6 @@ void print_table(const eval::EvaluationResult& result) {
   for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
 }
 
-/// Says before the work and not after it that a file cannot be written.
-void expect_writable(const std::string& file) {
-  const Path path(file);
-  if (file.empty()) return;
-  if (path.has_parent_path()) make_folders(path.parent_path());
-  if (std::filesystem::is_directory(path)) throw file_error("write", file, EISDIR);
-  const Path folder = path.has_parent_path() ? path.parent_path() : Path(".");
-  if (access(folder.c_str(), W_OK) != 0) throw file_error("write", file, errno);
-}
-
 /// What both kinds of evaluation write and say.
 template <typename Result>
 int deliver(Result& result, const Options& options, const std::string& film) {
@@ -139,8 +126,8 @@ int evaluate_in_world(const Options&) {
 #endif
 
 int run(const Options& options) {
-  expect_writable(options.report);
-  expect_writable(options.film);
+  for (const std::string& file : {options.report, options.film})
+    if (!file.empty()) expect_writable(file);
   return options.world.empty() ? evaluate_on_recordings(options) : evaluate_in_world(options);
 }
 

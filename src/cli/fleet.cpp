@@ -120,6 +120,7 @@ int improve(const ImproveCommand& command) {
                                   .obstacles = command.obstacles,
                                   .other_cars = command.other_cars,
                                   .stop = &stop_asked};
+  if (!command.report.empty()) expect_writable(command.report);
   stop_on_signals();
   fleet::ImproveResult result = fleet::improve(command.run, job);
   result.provenance.insert(result.provenance.begin(), {"argosy", ARGOSY_VERSION});
@@ -127,9 +128,7 @@ int improve(const ImproveCommand& command) {
   const bool talk = !on_standard_output(command.json);
   if (talk) print_table(result);
   if (!command.report.empty() && !result.rounds.empty()) {
-    const Path file(command.report);
-    if (file.has_parent_path()) make_folders(file.parent_path());
-    write_file_atomically(file, fleet::report(result));
+    write_file_atomically(command.report, fleet::report(result));
     if (talk) fmt::print("report: {}\n", command.report);
   }
   if (result.interrupted && talk) fmt::print("stopped; the same command goes on from here\n");
