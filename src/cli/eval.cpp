@@ -26,13 +26,6 @@ std::string cell(const std::optional<double>& value) {
 }
 
 #ifdef ARGOSY_WITH_WORLD
-std::string range(const eval::Interval& interval) {
-  if (!interval.value) return interval.low ? fmt::format("over {:.3g}", *interval.low) : "-";
-  return fmt::format("{:.3g} ({} to {})", *interval.value,
-                     interval.low ? fmt::format("{:.3g}", *interval.low) : "-",
-                     interval.high ? fmt::format("{:.3g}", *interval.high) : "-");
-}
-
 void print_table(const eval::ClosedLoopResult& result) {
   fmt::print("{}\n\n", eval::verdict(result));
   fmt::print("{:<20}{:>11}{:>11}{:>15}{:>28}{:>28}{:>12}\n", "driver", "completed", "off road",
@@ -41,8 +34,8 @@ void print_table(const eval::ClosedLoopResult& result) {
     const eval::DriverScores& s = driver.scores;
     fmt::print("{:<20}{:>11}{:>11}{:>15}{:>28}{:>28}{:>12.2f}\n", driver.title,
                fmt::format("{} of {}", s.completed_episodes, s.episodes), s.off_road,
-               s.interventions, range(s.distance_per_intervention_m), range(s.mean_distance_m),
-               s.mean_speed_mps.value.value_or(0));
+               s.interventions, eval::range_text(s.distance_per_intervention_m, "-"),
+               eval::range_text(s.mean_distance_m, "-"), s.mean_speed_mps.value.value_or(0));
   }
   for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
 }

@@ -100,7 +100,7 @@ void print_table(const fleet::ImproveResult& result) {
   for (const fleet::Round& round : result.rounds)
     fmt::print("{:<10}{:>28}{:>15}{:>14}{:>14}{:>14}\n",
                round.number == 0 ? "as it was" : fmt::to_string(round.number),
-               fleet::range_text(round.measured.distance_per_intervention_m),
+               eval::range_text(round.measured.distance_per_intervention_m),
                round.measured.interventions,
                fmt::format("{} of {}", round.measured.completed, round.measured.tracks.size()),
                round.mined ? fmt::to_string(round.mined->clips.size()) : "",

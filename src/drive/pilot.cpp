@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "run/driving.h"
 #include "run/run_folder.h"
 
 namespace argosy::drive {
@@ -31,20 +32,11 @@ size_t frames_kept(const run::Recipe& recipe, double fps) {
   return static_cast<size_t>(std::ceil(span_s * (fps > 0 ? fps : kUnknownFps))) + 2;
 }
 
-data::VideoReader::Delivery delivery_of(const run::Recipe& recipe) {
-  return {.height = static_cast<int>(recipe.model.height),
-          .width = static_cast<int>(recipe.model.width),
-          .top = static_cast<int>(recipe.data.crop_top),
-          .bottom = static_cast<int>(recipe.data.crop_bottom),
-          .left = static_cast<int>(recipe.data.crop_left),
-          .right = static_cast<int>(recipe.data.crop_right)};
-}
-
 }  // namespace
 
 Pilot::Pilot(const Path& run, const std::string& checkpoint, double throttle, double fps)
     : recipe_(run::read_run_recipe(run)),
-      delivery_(delivery_of(recipe_)),
+      delivery_(run::delivery_of(recipe_)),
       frame_bytes_(static_cast<size_t>(3 * recipe_.model.height * recipe_.model.width)),
       policy_(recipe_, 1),
       constant_throttle_(throttle) {

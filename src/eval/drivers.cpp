@@ -6,18 +6,10 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "run/driving.h"
 
 namespace argosy::eval {
 namespace {
-
-data::VideoReader::Delivery delivery_of(const run::Recipe& recipe) {
-  return {.height = static_cast<int>(recipe.model.height),
-          .width = static_cast<int>(recipe.model.width),
-          .top = static_cast<int>(recipe.data.crop_top),
-          .bottom = static_cast<int>(recipe.data.crop_bottom),
-          .left = static_cast<int>(recipe.data.crop_left),
-          .right = static_cast<int>(recipe.data.crop_right)};
-}
 
 /// A clip's interval in control periods.
 size_t interval_of(const run::Recipe& recipe) {
@@ -55,7 +47,7 @@ ControlPlaces control_places(const run::Recipe& recipe) {
 
 PolicyDriver::PolicyDriver(const run::Recipe& recipe, const Path& state_file, int height, int width)
     : places_(control_places(recipe)),
-      delivery_(height, width, delivery_of(recipe)),
+      delivery_(height, width, run::delivery_of(recipe)),
       policy_(recipe, 1),
       frames_(static_cast<size_t>(recipe.model.frames)),
       interval_(interval_of(recipe)),

@@ -1,5 +1,7 @@
 #include "eval/intervals.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -39,6 +41,13 @@ Interval bootstrap(size_t n, uint64_t seed, const Statistic& statistic) {
 }
 
 }  // namespace
+
+std::string range_text(const Interval& interval, const char* unknown) {
+  if (!interval.value) return interval.low ? fmt::format("over {:.3g}", *interval.low) : unknown;
+  return fmt::format("{:.3g} ({} to {})", *interval.value,
+                     interval.low ? fmt::format("{:.3g}", *interval.low) : "-",
+                     interval.high ? fmt::format("{:.3g}", *interval.high) : "-");
+}
 
 Interval wilson(int64_t successes, int64_t trials) {
   check(successes >= 0 && successes <= trials, "{} of {}", successes, trials);

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 
 namespace argosy::eval {
 
@@ -10,6 +11,9 @@ namespace argosy::eval {
 struct Interval {
   std::optional<double> value, low, high;
 };
+
+/// "95.8 (31.6 to 140)", "over 129" where only the low end is known, `unknown` where nothing is.
+std::string range_text(const Interval& interval, const char* unknown = "unknown");
 
 /// The share successes / trials with Wilson's score interval (1927). Nothing of no trials.
 Interval wilson(int64_t successes, int64_t trials);

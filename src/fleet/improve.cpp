@@ -298,13 +298,6 @@ int64_t rounds_that_rose(const ImproveResult& result) {
   return count;
 }
 
-std::string range_text(const eval::Interval& interval) {
-  if (!interval.value) return interval.low ? fmt::format("over {:.3g}", *interval.low) : "unknown";
-  return fmt::format("{:.3g} ({} to {})", *interval.value,
-                     interval.low ? fmt::format("{:.3g}", *interval.low) : "-",
-                     interval.high ? fmt::format("{:.3g}", *interval.high) : "-");
-}
-
 std::string verdict(const ImproveResult& result) {
   if (result.rounds.empty()) return "Nothing has been measured yet.";
   const Measured &first = result.rounds.front().measured, &last = result.rounds.back().measured;

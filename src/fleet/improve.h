@@ -76,8 +76,6 @@ ImproveResult improve(const Path& run, const ImproveOptions& options);
 int64_t rounds_that_rose(const ImproveResult& result);
 /// What it comes to, in one sentence.
 std::string verdict(const ImproveResult& result);
-/// "6.9 (5.1 to 11.6)", "over 79".
-std::string range_text(const eval::Interval& interval);
 /// docs/json.md, section "fleet improve".
 std::string to_json(const ImproveResult& result);
 

@@ -206,7 +206,7 @@ std::string report(const ImproveResult& result) {
   add_recordings(page, result);
   add_maps(page, result);
   eval::add_provenance(page, result.notes, result.provenance, result.recipe_toml);
-  return std::move(page).finish();
+  return page.finish();
 }
 
 }  // namespace argosy::fleet

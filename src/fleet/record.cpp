@@ -5,12 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <mutex>
 #include <optional>
-#include <thread>
-#include <vector>
 
 #include "base/error.h"
 #include "base/progress.h"
@@ -39,7 +36,6 @@ struct Shared {
   std::atomic<bool> failed{false};
   std::mutex mutex;  // of what follows
   RecordSummary summary;
-  std::exception_ptr failure;
 
   bool over() const { return failed || (options.stop && *options.stop); }
 };
@@ -125,33 +121,26 @@ RecordSummary record(const Path& to, const RecordOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const int64_t per_car = std::llround(60 * options.minutes * world::kControlRate_hz);
   const int64_t total = per_car * options.cars;
-  Shared shared{.options = options, .mutex = {}, .summary = {}, .failure = {}};
-  std::atomic<int> next{0}, busy{0};
-  {
-    std::vector<std::jthread> threads;
-    busy = std::min(options.cars, thread_count());
-    for (int thread = busy; thread > 0; --thread) {
-      threads.emplace_back([&] {
-        try {
-          for (int car; !shared.over() && (car = next++) < options.cars;)
-            record_car(partial.path() / fmt::format("car_{:02}", car + 1), car, per_car, shared);
-        } catch (...) {
-          const std::scoped_lock held(shared.mutex);
-          if (!shared.failure) shared.failure = std::current_exception();
-          shared.failed = true;
-        }
-        --busy;
-      });
+  Shared shared{.options = options, .mutex = {}, .summary = {}};
+  std::atomic<int> begun{0};
+  const auto record_one = [&](int64_t i) {
+    if (shared.over()) return;
+    const auto car = static_cast<int>(i);
+    ++begun;
+    try {
+      record_car(partial.path() / fmt::format("car_{:02}", car + 1), car, per_car, shared);
+    } catch (...) {
+      shared.failed = true;  // ends the cars that are on their way
+      throw;
     }
-    while (busy > 0) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      if (options.progress) options.progress(shared.records, total);
-    }
-  }
-  if (shared.failure) std::rethrow_exception(shared.failure);
+  };
+  parallel_tasks(options.cars, record_one, [&] {
+    if (options.progress) options.progress(shared.records, total);
+  });
+  if (options.progress) options.progress(shared.records, total);
 
   RecordSummary summary = shared.summary;
-  summary.cars = std::min<int>(options.cars, next);
+  summary.cars = begun;
   summary.records = shared.records;
   summary.interrupted = summary.records < total;
   summary.simulated_s = static_cast<double>(summary.records) * world::kControlPeriod_s;

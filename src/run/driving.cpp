@@ -61,6 +61,15 @@ Element find_element(const data::Dataset& dataset, const std::string& name) {
                                         nearest_name(name, known))});
 }
 
+data::VideoReader::Delivery delivery_of(const Recipe& recipe) {
+  return {.height = static_cast<int>(recipe.model.height),
+          .width = static_cast<int>(recipe.model.width),
+          .top = static_cast<int>(recipe.data.crop_top),
+          .bottom = static_cast<int>(recipe.data.crop_bottom),
+          .left = static_cast<int>(recipe.data.crop_left),
+          .right = static_cast<int>(recipe.data.crop_right)};
+}
+
 DrivingData::DrivingData(const data::Dataset& dataset, const Recipe& recipe)
     : dataset_(dataset),
       recipe_(recipe),

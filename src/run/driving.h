@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "data/split.h"
+#include "data/video.h"
 #include "run/policy.h"
 #include "run/recipe.h"
 
@@ -19,6 +20,9 @@ struct Element {
 
 /// Throws Error naming the nearest known name.
 Element find_element(const data::Dataset& dataset, const std::string& name);
+
+/// How one frame reaches the model that the recipe trains: cut and resized.
+data::VideoReader::Delivery delivery_of(const Recipe& recipe);
 
 /// The recipe's view of a data set: which camera, which clips, which numbers.
 class DrivingData {
