@@ -143,6 +143,17 @@ void expect_writable(const Path& file) {
   if (access(folder.c_str(), W_OK) != 0) throw file_error("write", file, errno);
 }
 
+void expect_vacant(const Path& folder) {
+  std::error_code ignored;
+  if (!fs::exists(folder, ignored) ||
+      (fs::is_directory(folder, ignored) && fs::is_empty(folder, ignored)))
+    return;
+  throw Error({.what = "there is something already",
+               .where = folder,
+               .fix = "choose another folder, or remove this one",
+               .kind = ErrorKind::file});
+}
+
 void sync_path(const Path& path) {
   const Descriptor file(path, O_RDONLY, "open");
   if (fsync(file.number()) != 0) throw file_error("sync", path, errno);

@@ -43,6 +43,9 @@ class PartialFile {
 /// throws Error (file) where that cannot be written to, or where a folder stands in its place.
 void expect_writable(const Path& file);
 
+/// Throws Error (file) where something other than an empty folder stands already.
+void expect_vacant(const Path& folder);
+
 void sync_path(const Path& path);     ///< a file or a folder, to disk
 void sync_tree(const Path& folder);   ///< every file and folder below, then the folder
 void make_folders(const Path& path);  ///< like mkdir -p; throws Error (file)

@@ -17,6 +17,7 @@ class Arguments {
   virtual void option(const std::string& flag, std::string& value, const std::string& help,
                       bool required = false) = 0;
   virtual void option(const std::string& flag, int64_t& value, const std::string& help) = 0;
+  virtual void option(const std::string& flag, uint64_t& value, const std::string& help) = 0;
   virtual void option(const std::string& flag, double& value, const std::string& help) = 0;
   virtual void flag(const std::string& flag, bool& value, const std::string& help) = 0;
   /// A command below this one ("data info"); `setup` is called like Command::setup.

@@ -35,6 +35,12 @@ class AppArguments : public Arguments {
   void option(const std::string& flag, int64_t& value, const std::string& help) override {
     app_.add_option(flag, value, help)->capture_default_str();
   }
+  void option(const std::string& flag, uint64_t& value, const std::string& help) override {
+    const auto negative = [](const std::string& text) {
+      return text.starts_with('-') ? text + " is negative; give a number from 0 on" : std::string();
+    };
+    app_.add_option(flag, value, help)->check(negative, "", "")->capture_default_str();
+  }
   void option(const std::string& flag, double& value, const std::string& help) override {
     app_.add_option(flag, value, help)->capture_default_str();
   }

@@ -28,7 +28,7 @@ using namespace argosy::drive;
 struct Options {
   std::string run, input, format, output, record, checkpoint = "best";
   std::string world, difficulty = "moderate", film;
-  int64_t seed = 1;
+  uint64_t seed = 1;
   double laps = 1;
   bool realtime = false;
   double rate = 20, throttle = 0;
@@ -142,10 +142,9 @@ int drive_world(const Options& options) {
   if (options.realtime)
     refuse("--realtime is for videos, a world waits for its driver", "leave it out");
   require(options.laps > 0 && options.laps <= 1000, "--laps", options.laps, "above 0, up to 1000");
-  const auto seed = static_cast<uint64_t>(options.seed);
   WorldSource source(
-      {.simulation = {.track_seed = seed,
-                      .look_seed = seed,
+      {.simulation = {.track_seed = options.seed,
+                      .look_seed = options.seed,
                       .difficulty = world::difficulty_named(options.difficulty, "--difficulty")},
        .laps = options.laps,
        .duration_s = 120 * options.laps});

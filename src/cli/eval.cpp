@@ -18,7 +18,8 @@ namespace {
 struct Options {
   std::string run, data, report, json, checkpoint = "last";
   std::string world, difficulty = "moderate", film;
-  int64_t tracks = 20, laps = 1, seed = 1;
+  int64_t tracks = 20, laps = 1, obstacles = 0, other_cars = 0;
+  uint64_t seed = 1;
 };
 
 std::string cell(const std::optional<double>& value) {
@@ -104,8 +105,10 @@ int evaluate_in_world(const Options& options) {
                                                .data = options.data,
                                                .difficulty = options.difficulty,
                                                .tracks = options.tracks,
-                                               .seed = static_cast<uint64_t>(options.seed),
+                                               .seed = options.seed,
                                                .laps = options.laps,
+                                               .obstacles = options.obstacles,
+                                               .other_cars = options.other_cars,
                                                .film = films,
                                                .moments = options.report.empty() ? 0 : 4});
   return deliver(result, options, result.film);
@@ -137,6 +140,8 @@ std::function<int()> eval(Arguments& arguments) {
   arguments.option("--tracks", options->tracks, "unseen tracks to drive");
   arguments.option("--difficulty", options->difficulty, "of the tracks: easy, moderate or hard");
   arguments.option("--laps", options->laps, "on each track");
+  arguments.option("--obstacles", options->obstacles, "that stand on each track");
+  arguments.option("--other-cars", options->other_cars, "that drive slowly on each track");
   arguments.option("--seed", options->seed, "another seed, other tracks and weathers");
   arguments.option(
       "--film", options->film,

@@ -18,7 +18,8 @@ namespace {
 struct Options {
   std::string to, difficulty = "moderate", json;
   double minutes = 3, seconds_per_track = 10;
-  int64_t cars = 6, seed = 1, width = 160, height = 120, obstacles = 0, other_cars = 0;
+  int64_t cars = 6, width = 160, height = 120, obstacles = 0, other_cars = 0;
+  uint64_t seed = 1;
 };
 
 /// Within an int; what makes sense is for the job to say.
@@ -38,21 +39,13 @@ std::string to_json(const fleet::RecordSummary& summary) {
   return json.dump(2);
 }
 
-uint64_t seed_of(int64_t seed) {
-  if (seed < 0)
-    throw Error({.what = fmt::format("the seed {} is negative", seed),
-                 .where = "--seed",
-                 .fix = "give a number of 0 or more"});
-  return static_cast<uint64_t>(seed);
-}
-
 int record(const Options& options) {
   std::unique_ptr<Progress> bar;  // from when the cars drive
   fleet::RecordOptions job{
       .cars = as_int(options.cars),
       .minutes = options.minutes,
       .seconds_per_track = options.seconds_per_track,
-      .seed = seed_of(options.seed),
+      .seed = options.seed,
       .difficulty = world::difficulty_named(options.difficulty, "--difficulty"),
       .width = as_int(options.width),
       .height = as_int(options.height),
@@ -90,7 +83,8 @@ std::function<int()> set_up_record(Arguments& arguments) {
 
 struct ImproveCommand {
   std::string run, data, difficulty = "hard", to, report, json;
-  int64_t rounds = 3, seed = 1, drives = 20, tracks = 20, obstacles = 0, other_cars = 0;
+  int64_t rounds = 3, drives = 20, tracks = 20, obstacles = 0, other_cars = 0;
+  uint64_t seed = 1;
   double epochs = 8;
 };
 
@@ -113,7 +107,7 @@ int improve(const ImproveCommand& command) {
                                   .to = command.to,
                                   .rounds = command.rounds,
                                   .difficulty = command.difficulty,
-                                  .seed = seed_of(command.seed),
+                                  .seed = command.seed,
                                   .drives = command.drives,
                                   .tracks = command.tracks,
                                   .epochs = command.epochs,
@@ -148,7 +142,7 @@ std::function<int()> set_up_improve(Arguments& arguments) {
   arguments.option("--drives", command->drives, "to mine in each round, a lap each");
   arguments.option("--tracks", command->tracks, "unseen ones that measure after each round");
   arguments.option("--epochs", command->epochs, "of training in each round");
-  arguments.option("--obstacles", command->obstacles, "that stand on every road that is mined");
+  arguments.option("--obstacles", command->obstacles, "that stand on every road");
   arguments.option("--other-cars", command->other_cars, "that drive slowly on them");
   arguments.option("--report", command->report, "write a report page (HTML) here");
   arguments.option("--json", command->json, kJsonHelp);

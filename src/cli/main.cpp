@@ -29,7 +29,9 @@ constexpr Command kCommands[] = {
      "argosy data info out/drives\n"
      "argosy data check out/drives\n"
      "argosy data row out/drives 0 100\n"
+#ifdef ARGOSY_WITH_QUERY
      "argosy data query out/drives \"SELECT split, count(*) FROM episodes GROUP BY split\"\n"
+#endif
      "argosy data view out/drives --episodes 0-3 --run runs/drive --to out/episodes.html",
      data},
     {"train", "train a model from a recipe, or go on with a run",

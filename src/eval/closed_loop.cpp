@@ -27,8 +27,9 @@ namespace argosy::eval {
 namespace {
 
 constexpr const char* kWorld = "track";
-constexpr double kCarScale = 0.1;     // of the world's car, as it is sold
-constexpr double kSlowest_mps = 0.5;  // a drive that takes longer than at this speed is over
+constexpr double kCarScale = 0.1;  // of the world's car, as it is sold
+// A drive that takes longer than at this speed is over; behind another car it may.
+constexpr double kSlowest_mps = 0.5, kSlowestInTraffic_mps = 0.3;
 constexpr double kBefore_s = 3, kAfter_s = 1.5;  // shown of a worst moment
 constexpr double kLongestFilm_s = 60;
 
@@ -155,7 +156,8 @@ void add_baselines(std::vector<Row>& rows, const ControlPlaces& places, const Ba
                   }});
 }
 
-DriveTrace drive(const Row& row, const world::SimulationOptions& options, int64_t laps) {
+DriveTrace drive(const Row& row, const world::SimulationOptions& options, int64_t laps,
+                 const std::atomic<bool>& stop) {
   using Clock = std::chrono::steady_clock;
   world::Simulation simulation(options);
   const world::Driver driver = row.make(simulation);
@@ -167,9 +169,11 @@ DriveTrace drive(const Row& row, const world::SimulationOptions& options, int64_
     return controls;
   };
   const double length_m = simulation.track().length_m(), wanted = static_cast<double>(laps);
-  const world::Trace trace = rollout(
-      simulation, timed,
-      {.laps = wanted, .duration_s = wanted * length_m / kSlowest_mps, .pictures = row.eyes});
+  const double slowest_mps = options.other_cars > 0 ? kSlowestInTraffic_mps : kSlowest_mps;
+  const world::Trace trace =
+      rollout(simulation, timed,
+              {.laps = wanted, .duration_s = wanted * length_m / slowest_mps, .pictures = row.eyes},
+              [&](const world::Moment&, const world::Observation&) { return !stop; });
   DriveTrace drive = trace_of(trace, simulation.track(), laps);
   if (row.eyes)
     for (size_t i = 0; i < latencies_s.size(); ++i) drive.steps[i].latency_s = latencies_s[i];
@@ -177,14 +181,16 @@ DriveTrace drive(const Row& row, const world::SimulationOptions& options, int64_
 }
 
 void check_limits(const ClosedLoopOptions& options) {
-  const auto within = [](int64_t value, int64_t most, const char* flag) {
-    if (value < 1 || value > most)
+  const auto within = [](int64_t value, int64_t least, int64_t most, const char* flag) {
+    if (value < least || value > most)
       throw Error({.what = fmt::format("{} is {}", flag, value),
                    .where = "argosy eval",
-                   .fix = fmt::format("give a number from 1 to {}", most)});
+                   .fix = fmt::format("give a number from {} to {}", least, most)});
   };
-  within(options.tracks, 1000, "--tracks");
-  within(options.laps, 100, "--laps");
+  within(options.tracks, 1, 1000, "--tracks");
+  within(options.laps, 1, 100, "--laps");
+  within(options.obstacles, 0, 20, "--obstacles");
+  within(options.other_cars, 0, 20, "--other-cars");
   world::difficulty_named(options.difficulty, "--difficulty");
 }
 
@@ -197,7 +203,9 @@ std::vector<world::SimulationOptions> worlds_of(const ClosedLoopOptions& options
                       .look_seed = world::evaluation_seed(options.seed, i + 1),
                       .difficulty = world::difficulty_named(options.difficulty, "--difficulty"),
                       .width = learned.width,
-                      .height = learned.height});
+                      .height = learned.height,
+                      .obstacles = static_cast<int>(options.obstacles),
+                      .other_cars = static_cast<int>(options.other_cars)});
   }
   return worlds;
 }
@@ -237,14 +245,16 @@ void add_films(const ClosedLoopOptions& options,
     for (const char* name : {"policy", "ridge", "expert"}) {
       const DriverResult* driver = result.driver(name);
       result.film_drivers.push_back(driver->title);
-      side_by_side.push_back({worlds[result.film_track], &driver->drives[result.film_track]});
+      side_by_side.push_back(
+          {worlds[result.film_track], &driver->drives[result.film_track], driver->title});
     }
     films.emplace_back(
         [&result, side_by_side] { result.film = film(side_by_side, 0, kLongestFilm_s); });
   }
   for (FilmedMoment& moment : result.moments)
     films.emplace_back([&] {
-      const Filmed filmed{worlds[moment.track], &result.driver("policy")->drives[moment.track]};
+      const Filmed filmed{worlds[moment.track], &result.driver("policy")->drives[moment.track],
+                          fmt::format("track {}", moment.track + 1)};
       moment.mp4 =
           film({&filmed, 1}, std::max(0.0, moment.time_s - kBefore_s), moment.time_s + kAfter_s);
     });
@@ -280,6 +290,8 @@ ClosedLoopResult evaluate_closed_loop(const Path& run, const ClosedLoopOptions& 
   result.difficulty = options.difficulty;
   result.seed = options.seed;
   result.laps = options.laps;
+  result.obstacles = options.obstacles;
+  result.other_cars = options.other_cars;
   result.car_scale = kCarScale;
   for (const world::SimulationOptions& world : worlds) result.tracks.push_back(shape_of(world));
 
@@ -294,11 +306,14 @@ ClosedLoopResult evaluate_closed_loop(const Path& run, const ClosedLoopOptions& 
     add_baselines(rows, control_places(recipe), *baselines, options.seed);
   }
   for (Row& row : rows) row.result.drives.resize(worlds.size());
+  const std::atomic<bool> never = false;
+  const std::atomic<bool>& stop = options.stop ? *options.stop : never;
   with_progress("closed loop", "drives", rows.size() * worlds.size(), [&](size_t i) {
     Row& row = rows[i % rows.size()];
     const size_t track = i / rows.size();
-    row.result.drives[track] = drive(row, worlds[track], options.laps);
+    if (!stop) row.result.drives[track] = drive(row, worlds[track], options.laps, stop);
   });
+  if (stop) return result;
   for (Row& row : rows) result.drivers.push_back(std::move(row.result));
   score(result);
   add_films(options, worlds, result);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/base64.h"
 #include "base/progress.h"
 #include "eval/page.h"
 #include "eval/plot.h"
@@ -37,9 +36,10 @@ void add_header(Page& page, const ClosedLoopResult& result) {
   page.add(
       "<p class=\"quiet\">Checkpoint {} (step {}) · learned from {} · {} unseen tracks and "
       "weathers "
-      "of {} difficulty (seed {}), {} lap{} each</p></header>\n",
+      "of {} difficulty{} (seed {}), {} lap{} each</p></header>\n",
       escape(result.checkpoint), result.step, escape(result.dataset), result.tracks.size(),
-      escape(result.difficulty), result.seed, result.laps, result.laps == 1 ? "" : "s");
+      escape(result.difficulty), traffic_text(result), result.seed, result.laps,
+      result.laps == 1 ? "" : "s");
 }
 
 void add_tiles(Page& page, const ClosedLoopResult& result) {
@@ -60,6 +60,7 @@ void add_tiles(Page& page, const ClosedLoopResult& result) {
 }
 
 void add_drivers(Page& page, const ClosedLoopResult& result) {
+  const bool traffic = result.obstacles + result.other_cars > 0;
   page.begin_section("The drivers");
   page.add(
       "<p class=\"quiet\">Every driver drives every track from the same place. Half a second after "
@@ -67,33 +68,30 @@ void add_drivers(Page& page, const ClosedLoopResult& result) {
       "completed. Small figures are 95 % confidence intervals over tracks.</p>"
       "<div class=\"scroll\"><table "
       "class=\"dense\">\n<tr><th>driver</th><th>completed</th><th>route<br>progress"
-      "</th><th>off road,<br>times</th><th>off road,<br>share of time</th><th>collisions</th>"
+      "</th><th>off road,<br>times</th><th>off road,<br>share of time</th><th>collisions</th>{}"
       "<th>interven-<br>tions</th><th>m per<br>intervention</th><th>mean distance<br>from centre, m"
-      "</th><th>largest<br>distance, m</th></tr>\n");
+      "</th><th>largest<br>distance, m</th></tr>\n",
+      traffic ? "<th>least time to<br>collision, s</th>" : "");
   for (const DriverResult& driver : result.drivers) {
     const DriverScores& s = driver.scores;
     page.add(
         "<tr><td>{}</td><td>{} of {}<span class=\"range\">{:.0f} to {:.0f} %</span></td>"
-        "<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
+        "<td>{}</td><td>{}</td><td>{}</td><td>{}</td>{}<td>{}</td><td>{}</td><td>{}</td><td>{}</td>"
         "</tr>\n",
         escape(driver.title), s.completed_episodes, s.episodes, 100 * s.completed.low.value_or(0),
         100 * s.completed.high.value_or(1), cell(s.route_progress, true), s.off_road,
-        cell(s.off_road_share, true), s.collisions, s.interventions,
-        cell(s.distance_per_intervention_m), cell(s.mean_distance_m), cell(s.largest_distance_m));
+        cell(s.off_road_share, true), s.collisions,
+        !traffic                ? ""
+        : s.time_to_collision_s ? fmt::format("<td>{:.2f}</td>", *s.time_to_collision_s)
+                                : std::string("<td>over 3</td>"),
+        s.interventions, cell(s.distance_per_intervention_m), cell(s.mean_distance_m),
+        cell(s.largest_distance_m));
   }
   page.add("</table></div>\n<ul class=\"quiet\">");
   for (const DriverResult& driver : result.drivers)
     page.add("<li>{}: {}</li>\n", escape(driver.title), escape(driver.rule));
   page.add("</ul>");
   page.end_section();
-}
-
-/// A film inside the page.
-void add_video(Page& page, const std::string& mp4) {
-  page.add(
-      "<video controls loop muted playsinline preload=\"metadata\" "
-      "src=\"data:video/mp4;base64,{}\"></video>",
-      base64(mp4));
 }
 
 void add_film(Page& page, const ClosedLoopResult& result) {

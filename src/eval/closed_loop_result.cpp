@@ -159,14 +159,25 @@ bool beats_trivial_drivers(const ClosedLoopResult& result) {
          });
 }
 
+std::string traffic_text(const ClosedLoopResult& result) {
+  std::vector<std::string> parts;
+  const auto add = [&](int64_t count, const char* one, const char* many) {
+    if (count > 0) parts.push_back(fmt::format("{} {}", count, count == 1 ? one : many));
+  };
+  add(result.obstacles, "obstacle", "obstacles");
+  add(result.other_cars, "other car", "other cars");
+  return parts.empty() ? "" : fmt::format(" with {}", fmt::join(parts, " and "));
+}
+
 std::string verdict(const ClosedLoopResult& result) {
   const DriverResult* policy = result.driver("policy");
   if (!policy || result.tracks.empty()) return "Nothing was driven, so nothing was measured.";
   const DriverScores& scores = policy->scores;
   std::string text = fmt::format(
-      "The policy completes {} of {} unseen tracks of {} difficulty without leaving the road "
+      "The policy completes {} of {} unseen tracks of {} difficulty{} without leaving the road{} "
       "({:.0f} to {:.0f} % with 95 % confidence)",
-      scores.completed_episodes, scores.episodes, result.difficulty,
+      scores.completed_episodes, scores.episodes, result.difficulty, traffic_text(result),
+      result.obstacles + result.other_cars > 0 ? " or touching anything" : "",
       100 * scores.completed.low.value_or(0), 100 * scores.completed.high.value_or(1));
   std::vector<std::string> others;
   for (const DriverResult& driver : result.drivers)
@@ -198,6 +209,8 @@ std::string to_json(const ClosedLoopResult& result) {
                      {"difficulty", result.difficulty},
                      {"seed", result.seed},
                      {"laps", result.laps},
+                     {"obstacles", result.obstacles},
+                     {"other_cars", result.other_cars},
                      {"verdict", verdict(result)},
                      {"drivers", drivers},
                      {"confidence", 0.95},

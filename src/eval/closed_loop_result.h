@@ -45,8 +45,9 @@ struct ClosedLoopResult {
   std::string dataset;  ///< what the run learned from
   std::string world, difficulty;
   uint64_t seed = 0;
-  int64_t laps = 1;      ///< asked for in each drive
-  double car_scale = 1;  ///< its length as a share of a passenger car's
+  int64_t laps = 1;                       ///< asked for in each drive
+  int64_t obstacles = 0, other_cars = 0;  ///< on each track
+  double car_scale = 1;                   ///< its length as a share of a passenger car's
   std::vector<TrackShape> tracks;
   std::vector<DriverResult> drivers;      ///< the policy first
   std::vector<std::string> film_drivers;  ///< titles, left to right
@@ -71,6 +72,9 @@ std::vector<FilmedMoment> worst_drives(const ClosedLoopResult& result, size_t co
 
 /// The policy completes more tracks than every trivial driver.
 bool beats_trivial_drivers(const ClosedLoopResult& result);
+
+/// " with 2 obstacles and 1 other car"; empty where the road is free.
+std::string traffic_text(const ClosedLoopResult& result);
 
 /// What it comes to, in one sentence.
 std::string verdict(const ClosedLoopResult& result);

@@ -11,9 +11,9 @@
 namespace argosy::eval {
 namespace {
 
-/// A clip's interval in control periods.
-size_t interval_of(const run::Recipe& recipe) {
-  if (recipe.model.frames == 1) return 1;
+/// Every frame of a clip must be one that the world has.
+void check_interval(const run::Recipe& recipe) {
+  if (recipe.model.frames == 1) return;
   const double periods = recipe.model.frame_interval_s * world::kControlRate_hz;
   if (std::abs(periods - std::round(periods)) > 1e-3 || periods < 0.5)
     throw Error({.what = fmt::format("a clip's frames are {} s apart, but the world has one every "
@@ -21,7 +21,6 @@ size_t interval_of(const run::Recipe& recipe) {
                                      recipe.model.frame_interval_s, world::kControlPeriod_s),
                  .where = "model.frame_interval_s",
                  .fix = "train with a multiple of it"});
-  return static_cast<size_t>(std::lround(periods));
 }
 
 world::Controls controls_of(const ControlPlaces& places, const auto& outputs) {
@@ -49,26 +48,16 @@ PolicyDriver::PolicyDriver(const run::Recipe& recipe, const Path& state_file, in
     : places_(control_places(recipe)),
       delivery_(height, width, run::delivery_of(recipe)),
       policy_(recipe, 1),
-      frames_(static_cast<size_t>(recipe.model.frames)),
-      interval_(interval_of(recipe)),
-      clip_(frames_ * delivery_.bytes()),
-      kept_((frames_ - 1) * interval_ + 1) {
-  ring_.resize(kept_ * delivery_.bytes());
+      recent_(recipe, world::kControlRate_hz),
+      delivered_(delivery_.bytes()) {
+  check_interval(recipe);
   policy_.load(state_file);
 }
 
 world::Controls PolicyDriver::drive(const world::Observation& observation) {
-  const size_t bytes = delivery_.bytes();
-  const auto seen = [&](size_t number) {
-    return std::span(ring_).subspan(number % kept_ * bytes, bytes);
-  };
-  delivery_.deliver(observation.picture, seen(seen_));
-  for (size_t t = 0; t < frames_; ++t) {
-    const size_t back = std::min(seen_, (frames_ - 1 - t) * interval_);
-    std::ranges::copy(seen(seen_ - back), clip_.begin() + static_cast<std::ptrdiff_t>(t * bytes));
-  }
-  ++seen_;
-  return controls_of(places_, policy_.predict(clip_, 1));
+  delivery_.deliver(observation.picture, delivered_);
+  recent_.add(observation.time_s, delivered_);
+  return controls_of(places_, policy_.predict(recent_.clip(), 1));
 }
 
 world::Controls drive(const LinearModel& ridge, const ControlPlaces& places,

@@ -4,6 +4,7 @@
 #include "data/picture_delivery.h"
 #include "eval/ridge.h"
 #include "run/policy.h"
+#include "run/recent_frames.h"
 #include "world/rollout.h"
 
 namespace argosy::eval {
@@ -29,9 +30,8 @@ class PolicyDriver {
   ControlPlaces places_;
   data::PictureDelivery delivery_;
   run::Policy policy_;
-  size_t frames_ = 1, interval_ = 1;  ///< of a clip; in control periods
-  std::vector<uint8_t> ring_, clip_;  ///< delivered pictures, the newest at seen_ - 1
-  size_t kept_ = 1, seen_ = 0;
+  run::RecentFrames recent_;
+  std::vector<uint8_t> delivered_;
 };
 
 /// Ridge regression at the wheel.

@@ -34,7 +34,10 @@ struct ScratchFile {
 class Replay {
  public:
   explicit Replay(const Filmed& filmed)
-      : drive_(*filmed.drive), simulation_(filmed.world), panel_(3 * kPanelWidth * kPanelHeight) {}
+      : drive_(*filmed.drive),
+        simulation_(filmed.world),
+        title_(filmed.title),
+        panel_(3 * kPanelWidth * kPanelHeight) {}
 
   void advance() {
     if (over()) return;
@@ -48,7 +51,7 @@ class Replay {
   void draw(data::Image& picture, int column) {
     int row = 0;
     for (const world::View view : {world::View::chase, world::View::driver}) {
-      simulation_.picture(view, kPanelWidth, kPanelHeight, panel_);
+      simulation_.picture(view, kPanelWidth, kPanelHeight, panel_, row == 0 ? title_ : "");
       for (int y = 0; y < kPanelHeight; ++y)
         std::copy_n(panel_.begin() + std::ptrdiff_t{3} * y * kPanelWidth, 3 * kPanelWidth,
                     picture.pixels.begin() +
@@ -61,6 +64,7 @@ class Replay {
  private:
   const DriveTrace& drive_;
   world::Simulation simulation_;
+  std::string title_;
   size_t at_ = 0;
   std::vector<uint8_t> panel_;
 };

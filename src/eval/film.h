@@ -11,6 +11,7 @@ namespace argosy::eval {
 struct Filmed {
   world::SimulationOptions world;
   const DriveTrace* drive = nullptr;
+  std::string title = {};  ///< plain ASCII
 };
 
 /// Drives side by side as an mp4: above from behind the car, below what its camera sees. It begins

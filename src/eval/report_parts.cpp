@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/base64.h"
 #include "eval/plot.h"
 
 namespace argosy::eval {
@@ -15,6 +16,13 @@ std::string figure(std::optional<double> value) {
 
 void add_tile(Page& page, const std::string& value, const std::string& name) {
   page.add("<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(value), escape(name));
+}
+
+void add_video(Page& page, const std::string& mp4) {
+  page.add(
+      "<video controls loop muted playsinline preload=\"metadata\" "
+      "src=\"data:video/mp4;base64,{}\"></video>",
+      base64(mp4));
 }
 
 void add_curves(Page& page, const run::Curves& curves) {

@@ -16,6 +16,9 @@ std::string figure(std::optional<double> value);
 /// A figure with its name, inside a <div class="tiles">.
 void add_tile(Page& page, const std::string& value, const std::string& name);
 
+/// A film inside the page.
+void add_video(Page& page, const std::string& mp4);
+
 /// Section "How training went"; nothing without curves.
 void add_curves(Page& page, const run::Curves& curves);
 

@@ -129,12 +129,7 @@ class Engine {
                            {"other_cars", options_.other_cars}};
     const Path file = options_.to / kSettings;
     std::error_code ignored;
-    if (fs::exists(options_.to, ignored) && !fs::exists(file, ignored) &&
-        !(fs::is_directory(options_.to, ignored) && fs::is_empty(options_.to, ignored)))
-      throw Error({.what = "there is something already",
-                   .where = options_.to,
-                   .fix = "choose another folder, or remove this one",
-                   .kind = ErrorKind::file});
+    if (!fs::exists(file, ignored)) expect_vacant(options_.to);
     make_folders(options_.to);
     if (fs::exists(file, ignored)) {
       const Json known = Json::parse(read_file(file, 1 << 20), nullptr, false);
@@ -237,9 +232,13 @@ class Engine {
                                                  .difficulty = options_.difficulty,
                                                  .tracks = options_.tracks,
                                                  .seed = options_.seed,
+                                                 .obstacles = options_.obstacles,
+                                                 .other_cars = options_.other_cars,
                                                  .baselines = false,
                                                  .film = false,
-                                                 .moments = 0});
+                                                 .moments = 0,
+                                                 .stop = options_.stop});
+      stop_if_asked();
       write_measured(file, measured_of(result));
     }
     return read_measured(file);

@@ -22,7 +22,7 @@ struct ImproveOptions {
   int64_t drives = 20;                    ///< mined in each round, each on a road of its own
   int64_t tracks = 20;                    ///< that measure, the same after every round
   double epochs = 8;                      ///< of training in each round
-  int64_t obstacles = 0, other_cars = 0;  ///< on the roads that are mined
+  int64_t obstacles = 0, other_cars = 0;  ///< on every road, mined or measured
   const std::atomic<bool>* stop = nullptr;
 };
 

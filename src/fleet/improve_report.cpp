@@ -141,12 +141,10 @@ void add_films(Page& page, const ImproveResult& result) {
     page.add("<h3>Round {}</h3><div class=\"pictures\">", round.number);
     for (const MinedClip& clip : round.mined->clips) {
       if (clip.film.empty()) continue;
-      page.add(
-          "<figure><video controls loop muted playsinline preload=\"metadata\" "
-          "src=\"data:video/mp4;base64,{}\"></video><figcaption>Drive {}, {:.1f} s, {}: {}"
-          "</figcaption></figure>\n",
-          base64(read_file(round.folder / "mined" / clip.film)), clip.drive + 1, clip.at_s,
-          escape(clip.reason), escape(clip.why));
+      page.add("<figure>");
+      add_video(page, read_file(round.folder / "mined" / clip.film));
+      page.add("<figcaption>Drive {}, {:.1f} s, {}: {}</figcaption></figure>\n", clip.drive + 1,
+               clip.at_s, escape(clip.reason), escape(clip.why));
     }
     page.add("</div>\n");
   }

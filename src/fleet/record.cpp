@@ -109,13 +109,7 @@ RecordSummary record(const Path& to, const RecordOptions& options) {
   make_folders(place.parent_path());
   const FileLock lock(place.parent_path() / fmt::format(".{}.lock", place.filename().string()),
                       "is being recorded to", place);
-  std::error_code ignored;
-  if (fs::exists(place, ignored) &&
-      !(fs::is_directory(place, ignored) && fs::is_empty(place, ignored)))
-    throw Error({.what = "there is something already",
-                 .where = to,
-                 .fix = "choose another folder, or remove this one",
-                 .kind = ErrorKind::file});
+  expect_vacant(place);
   PartialFolder partial(place);
 
   const auto start = std::chrono::steady_clock::now();

@@ -43,7 +43,7 @@ Camera::Camera(const mjModel* model) : model_(model), gl_(GlContext::create()) {
   mjv_defaultScene(&scene_);
   mjr_defaultContext(&context_);
   mjv_makeScene(model, &scene_, kMaxGeoms);
-  mjr_makeContext(model, &context_, mjFONTSCALE_50);
+  mjr_makeContext(model, &context_, mjFONTSCALE_150);
   mjr_setBuffer(mjFB_OFFSCREEN, &context_);
   scene_.flags[mjRND_SHADOW] = scene_.flags[mjRND_REFLECTION] = scene_.flags[mjRND_HAZE] = 0;
 }
@@ -108,7 +108,7 @@ void Camera::place(View view, const mjData* data, const Track& track, const Came
 }
 
 void Camera::take(mjData* data, View view, const Track& track, const Look& look, uint64_t moment,
-                  int width, int height, std::span<uint8_t> rgb) {
+                  int width, int height, const std::string& caption, std::span<uint8_t> rgb) {
   gl_->make_current();
   mjvOption shown;
   mjv_defaultOption(&shown);
@@ -122,6 +122,8 @@ void Camera::take(mjData* data, View view, const Track& track, const Look& look,
   const int large_width = kOversampling * width, large_height = kOversampling * height;
   const mjrRect whole{0, 0, large_width, large_height};
   mjr_render(whole, &scene_, &context_);
+  if (!caption.empty())
+    mjr_overlay(mjFONT_BIG, mjGRID_TOPLEFT, whole, caption.c_str(), nullptr, &context_);
   large_.resize(size_t{3} * large_width * large_height);
   mjr_readPixels(large_.data(), nullptr, whole, &context_);
   // OpenGL's rows come from the bottom

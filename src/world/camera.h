@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <string>
 
 #include "world/gl.h"
 #include "world/look.h"
@@ -17,9 +18,10 @@ class Camera {
   explicit Camera(const mjModel* model);
   ~Camera();
 
-  /// uint8 [height, width, 3]; `moment` names the picture's noise.
+  /// uint8 [height, width, 3]; `moment` names the picture's noise, `caption` (plain ASCII) is
+  /// written into its upper left corner.
   void take(mjData* data, View view, const Track& track, const Look& look, uint64_t moment,
-            int width, int height, std::span<uint8_t> rgb);
+            int width, int height, const std::string& caption, std::span<uint8_t> rgb);
 
  private:
   void place(View view, const mjData* data, const Track& track, const CameraMount& mount,

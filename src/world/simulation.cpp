@@ -248,7 +248,8 @@ void Simulation::picture(std::span<uint8_t> rgb) {
   picture(View::driver, parts_->options.width, parts_->options.height, rgb);
 }
 
-void Simulation::picture(View view, int width, int height, std::span<uint8_t> rgb) {
+void Simulation::picture(View view, int width, int height, std::span<uint8_t> rgb,
+                         const std::string& caption) {
   Parts& p = *parts_;
   for (const int side : {width, height})
     refuse_unless(side >= 16 && side <= 1024,
@@ -260,7 +261,7 @@ void Simulation::picture(View view, int width, int height, std::span<uint8_t> rg
   // poses of the geoms follow the joints only after this
   mj_kinematics(p.model.get(), p.data.get());
   p.camera->take(p.data.get(), view, p.track, p.look, mix(p.options.look_seed, p.periods), width,
-                 height, rgb);
+                 height, caption, rgb);
 }
 
 }  // namespace argosy::world

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "world/car.h"
 #include "world/track.h"
@@ -82,8 +83,10 @@ class Simulation {
   ///
   /// throws  Error (device): this machine has no OpenGL
   void picture(std::span<uint8_t> rgb);
-  /// The same from any view and in any size of 16..1024 pixels a side.
-  void picture(View view, int width, int height, std::span<uint8_t> rgb);
+  /// The same from any view and in any size of 16..1024 pixels a side, with a caption (plain ASCII)
+  /// in the upper left corner.
+  void picture(View view, int width, int height, std::span<uint8_t> rgb,
+               const std::string& caption = {});
 
  private:
   struct Parts;

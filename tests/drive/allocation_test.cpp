@@ -1,6 +1,5 @@
 // Counts what each thread allocates; a sanitizer allocates by itself and cannot be counted. The
-// policy is that of recipes/drive-overview.toml: convolutions hand oneDNN lists of arguments, which
-// it allocates.
+// policies are those of recipes/drive.toml and drive-overview.toml.
 #include <doctest/doctest.h>
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -36,11 +35,14 @@ void operator delete(void* memory, size_t, std::align_val_t) noexcept { std::fre
 using namespace argosy;
 using namespace argosy::drive;
 
-TEST_CASE("drive: nothing is allocated between two controls, by the loop or by the policy") {
+namespace {
+
+void drive_by(const std::string& model) {
+  CAPTURE(model);
   const test::TemporaryFolder temporary;
   set_thread_count(1);
   const Path run = temporary.path() / "run";
-  test::make_run(run, "overview", {"model.name=overview"});
+  test::make_run(run, model, {"model.name=" + model});
   Pilot pilot(run, "last", 0, 20);
 
   constexpr int64_t kWarm = 20, kEnough = 60;
@@ -70,5 +72,12 @@ TEST_CASE("drive: nothing is allocated between two controls, by the loop or by t
   drive_in_real_time(source, predict, sinks, {.rate = 500});
   CHECK(by_policy.load() == 0);
   CHECK(counting.last == counting.first);
+}
+
+}  // namespace
+
+TEST_CASE("drive: nothing is allocated between two controls, by the loop or by the policy") {
+  drive_by("pilotnet");
+  drive_by("overview");
 }
 #endif

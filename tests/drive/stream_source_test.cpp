@@ -1,7 +1,10 @@
 #include "drive/stream_source.h"
 
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <thread>
@@ -31,6 +34,41 @@ Path pictures(const Path& folder, const std::string& bytes) {
   write_file(folder / "clip.mjpeg", bytes);
   return folder / "clip.mjpeg";
 }
+
+/// A camera on the network, at 127.0.0.1.
+class NetworkCamera {
+ public:
+  NetworkCamera() : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    bind(socket_, reinterpret_cast<sockaddr*>(&address), size);
+    listen(socket_, 4);
+    getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+  }
+  ~NetworkCamera() { close(socket_); }
+  std::string url() const { return fmt::format("tcp://127.0.0.1:{}", port_); }
+
+  /// Sends to whoever comes next, while `going` says so, and hangs up: breaking the connection, or
+  /// as one does at the end.
+  template <typename Going>
+  void serve(Going going, bool break_it) const {
+    const int connection = accept(socket_, nullptr, nullptr);
+    for (int64_t i = 0; going(); ++i) {
+      const std::string picture = jpeg(i);
+      if (send(connection, picture.data(), picture.size(), MSG_NOSIGNAL) < 0) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    if (break_it) setsockopt(connection, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    close(connection);
+  }
+
+ private:
+  int socket_, port_ = 0;
+};
 
 std::vector<Frame> all_frames(StreamSource& source) {
   source.deliver_as({.height = source.height(), .width = source.width()}, true);
@@ -167,4 +205,25 @@ TEST_CASE(
   camera.join();
   CHECK(result.faults.contains(State::no_frame));
   CHECK(told.all.back().state == State::ended);
+}
+
+TEST_CASE("stream: a connection that breaks brakes the car, and is made again" *
+          doctest::test_suite("slow")) {
+  const NetworkCamera camera;
+  test::Told told;
+  std::thread sender([&] {
+    camera.serve([&] { return told.state != State::driving; }, true);
+    while (told.state != State::no_frame) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    camera.serve([&] { return told.state != State::driving; }, false);
+  });
+  StreamSource source(camera.url(), "mjpeg", false);
+  CHECK(source.realtime());
+  source.deliver_as({.height = 16, .width = 20}, false);
+  ControlSink* sinks[] = {&told};
+  const DriveResult result = drive_in_real_time(source, test::answer, sinks, {.rate = 100});
+  sender.join();
+  CHECK(result.faults.contains(State::no_frame));
+  CHECK(told.all.back().state == State::ended);
+  REQUIRE(source.notes().size() >= 1);
+  CHECK(source.notes().back().ends_with("1 times it failed and was opened again"));
 }

@@ -38,6 +38,7 @@ constexpr Row kRows[] = {
      bf16_too},                                                                       // oneDNN
     {&ops::matmul, make_matmul},                                                      // Highway
     {&ops::matmul, make_matmul_bf16, bf16_too},                                       // oneDNN
+    {&ops::convolution, make_convolution_of_one},                                     // Highway
     {&ops::convolution, make_convolution, bf16_too},                                  // oneDNN
     {&ops::convolution_gradient_input, make_convolution_gradient_input, bf16_too},    // oneDNN
     {&ops::convolution_gradient_weight, make_convolution_gradient_weight, bf16_too},  // oneDNN

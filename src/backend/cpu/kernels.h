@@ -19,6 +19,7 @@ std::optional<Kernel> make_grouped_matmul(const KernelRequest& request);
 std::optional<Kernel> make_grouped_matmul_gradient_weight(const KernelRequest& request);
 std::optional<Kernel> make_grouped_matmul_bf16(const KernelRequest& request);
 std::optional<Kernel> make_grouped_matmul_gradient_weight_bf16(const KernelRequest& request);
+std::optional<Kernel> make_convolution_of_one(const KernelRequest& request);
 std::optional<Kernel> make_convolution(const KernelRequest& request);
 std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& request);
 std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request);

@@ -96,6 +96,30 @@ TEST_CASE("closed loop: the same seed gives the same drives, on one thread and o
   CHECK(contains(read_file(at / "page.html"), "data:video/mp4;base64,"));
 }
 
+TEST_CASE("closed loop: other cars on the road are met, and the recording driver keeps off them" *
+          doctest::test_suite("slow")) {
+  if (!draws()) return;
+  const test::TemporaryFolder folder;
+  const Path& at = folder.path();
+  test::write_fleet(at / "data", 1, 3, 3, 80, 64);
+  train(at, at / "data");
+  const test::Ended ended =
+      drive(at, {"--tracks", "1", "--difficulty", "easy", "--obstacles", "1", "--other-cars", "2",
+                 "--json", "-", "--report", (at / "page.html").string()});
+  INFO(ended.err);
+  REQUIRE(ended.code == 0);
+  const Json found = Json::parse(ended.out);
+  CHECK(found["other_cars"] == 2);
+  CHECK(contains(found["verdict"].get<std::string>(), "with 1 obstacle and 2 other cars"));
+  const Json& expert = found["drivers"]["expert"];
+  CHECK(expert["completed_episodes"] == 1);
+  CHECK(expert["collisions"] == 0);
+  CHECK(expert["time_to_collision_s"].get<double>() > 0);
+  // slowed down by the car ahead
+  CHECK(expert["mean_speed_mps"]["value"].get<double>() < 1.7);  // 2.1 alone
+  CHECK(contains(read_file(at / "page.html"), "least time to"));
+}
+
 TEST_CASE("closed loop: a policy of several frames sees them as in training" *
           doctest::test_suite("slow")) {
   const test::TemporaryFolder folder;
@@ -111,8 +135,10 @@ TEST_CASE("closed loop: a policy of several frames sees them as in training" *
   std::vector<std::vector<uint8_t>> seen;
   for (int i = 0; i < 7; ++i) {
     const data::Image picture = test::tiny_picture(0.2 * i - 0.5);
-    const world::Controls controls =
-        driver.drive({.picture = picture.pixels, .width = 40, .height = 32});
+    const world::Controls controls = driver.drive({.picture = picture.pixels,
+                                                   .width = 40,
+                                                   .height = 32,
+                                                   .time_s = i * world::kControlPeriod_s});
     seen.emplace_back(delivery.bytes());
     delivery.deliver(picture.pixels, seen.back());
     std::vector<uint8_t> clip;
@@ -149,6 +175,8 @@ TEST_CASE(
   fails({}, 2, "did not learn from a simulated world's recordings");
   fails({"--difficulty", "absurd"}, 2, "absurd");
   fails({"--tracks", "0"}, 2, "from 1 to 1000");
+  fails({"--other-cars", "21"}, 2, "from 0 to 20");
+  fails({"--seed", "-1"}, 2, "-1 is negative; give a number from 0 on");
   fails({"--data", "/nowhere"}, 2, "/nowhere");
   fails({"--film", at.string()}, 3, at.string());
   fails({"--checkpoint", "5"}, 2, "no whole checkpoint 5");
