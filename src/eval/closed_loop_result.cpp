@@ -185,7 +185,10 @@ std::string verdict(const ClosedLoopResult& result) {
       others.push_back(fmt::format("{} {}", driver.title, driver.scores.completed_episodes));
   if (!others.empty()) text += fmt::format("; {}", fmt::join(others, ", "));
   text += ".";
-  if (!beats_trivial_drivers(result)) text += " It has not learned to keep to the road yet.";
+  if (scores.off_road == 0 && scores.collisions > 0)
+    text += " It keeps to the road, but runs into what is on it.";
+  else if (!beats_trivial_drivers(result))
+    text += " It has not learned to keep to the road yet.";
   return text;
 }
 
