@@ -6,6 +6,9 @@ find_package(PkgConfig REQUIRED)
 find_package(fmt REQUIRED)
 find_package(tomlplusplus REQUIRED)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(libedit IMPORTED_TARGET libedit)  # optional: chat's lines can be edited
+pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 
 # oneDNN 3; Debian's 2.6 has another interface.
@@ -26,7 +29,7 @@ if(ARGOSY_WITH_DATA)
     endif()
   endforeach()
   if(NOT ffmpeg_FOUND OR NOT turbojpeg_FOUND OR NOT TARGET arrow::parquet)
-    message(WARNING "FFmpeg, TurboJPEG or Arrow is missing: ingest, data, train and eval are left out; "
+    message(WARNING "FFmpeg, TurboJPEG or Arrow is missing: ingest, data sets, train and eval are left out; "
                     "run scripts/setup to have them")
     set(ARGOSY_WITH_DATA OFF)
   endif()
@@ -42,6 +45,14 @@ if(ARGOSY_WITH_QUERY AND ARGOSY_WITH_DATA)
 endif()
 if(NOT TARGET duckdb)
   set(ARGOSY_WITH_QUERY OFF)
+endif()
+
+if(ARGOSY_WITH_SERVER)
+  find_package(Boost 1.74)  # headers alone
+  if(NOT Boost_FOUND)
+    message(WARNING "Boost is missing: serve is left out; run scripts/setup to have it")
+    set(ARGOSY_WITH_SERVER OFF)
+  endif()
 endif()
 
 if(ARGOSY_WITH_WORLD)

@@ -146,7 +146,7 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     def __init__(self, width, heads, bias=True, causal=False):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm1, self.norm2 = nn.LayerNorm(width, bias=bias), nn.LayerNorm(width, bias=bias)
         self.attention = SelfAttention(width, heads, bias, causal)
         self.mlp = Mlp(width, 4 * width, bias, F.gelu)
 
@@ -178,7 +178,7 @@ class Gpt(nn.Module):
         self.embedding, self.positions = Table(VOCABULARY, 384), Table(256, 384)
         for i in range(6):
             setattr(self, f"block{i}", Block(384, 6, bias=False, causal=True))
-        self.norm = nn.LayerNorm(384)
+        self.norm = nn.LayerNorm(384, bias=False)
 
     def forward(self, tokens):
         x = F.embedding(tokens, self.embedding.weight) + self.positions.weight
@@ -235,7 +235,8 @@ class Experts(nn.Module):
         for e in range(len(self.gate)):
             tokens, place = (chosen == e).nonzero(as_tuple=True)
             rows = x.index_select(0, tokens)
-            out = (F.gelu(rows @ self.gate[e]) * (rows @ self.value[e])) @ self.output[e]
+            gate = F.gelu(rows @ self.gate[e], approximate="tanh")
+            out = (gate * (rows @ self.value[e])) @ self.output[e]
             y = y.index_add(0, tokens, (out * gates[tokens, place].unsqueeze(1)).to(y.dtype))
         return y
 

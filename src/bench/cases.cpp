@@ -55,15 +55,32 @@ Tensor temporal_transformer_loss(const Scope& scope) {
 }
 
 Tensor gpt_loss(const Scope& scope) {
-  const models::GptOptions options = {.vocabulary = kVocabulary, .context = 256};
-  return mean_cross_entropy(models::gpt(scope, indices(scope, "tokens", {16, 256}), options),
+  const models::LanguageOptions options = {.vocabulary = kVocabulary,
+                                           .context = 256,
+                                           .width = 384,
+                                           .layers = 6,
+                                           .heads = 6,
+                                           .hidden = 4 * 384};
+  return mean_cross_entropy(models::gpt(scope, indices(scope, "tokens", {16, 256}), options).logits,
                             indices(scope, "labels", {16 * 256}));
 }
 
 Tensor grok_loss(const Scope& scope) {
-  const models::GrokOutput output =
-      models::grok(scope, indices(scope, "tokens", {8, 256}), {.vocabulary = kVocabulary});
-  return mean_cross_entropy(output.logits, indices(scope, "labels", {8 * 256}));
+  const models::LanguageOptions options = {.vocabulary = kVocabulary,
+                                           .width = 256,
+                                           .layers = 4,
+                                           .heads = 8,
+                                           .key_heads = 2,
+                                           .head_width = 32,
+                                           .hidden = 1152,
+                                           .experts = 8,
+                                           .active = 2,
+                                           .embedding_multiplier = 16,
+                                           .output_multiplier = 0.57735,
+                                           .soft_cap = 30};
+  const Tensor tokens = indices(scope, "tokens", {8, 256});
+  return mean_cross_entropy(models::grok(scope, tokens, options).logits,
+                            indices(scope, "labels", {8 * 256}));
 }
 
 Tensor action_chunking_loss(const Scope& scope) {

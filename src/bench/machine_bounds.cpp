@@ -6,12 +6,13 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 
+#include "base/check.h"
 #include "base/threads.h"
 #include "bench/measure.h"
-#include "engine/session.h"
+#include "engine/product_peak.h"
 #include "ir/op.h"
-#include "ops/ops.h"
 
 namespace argosy::bench {
 namespace {
@@ -21,24 +22,6 @@ constexpr double kSecondsEach = 0.06;
 bool multiplies_bf16(const Program& program, const Call& call) {
   return call.op->precision == Precision::narrow && !call.inputs.empty() &&
          program.buffers[static_cast<size_t>(call.inputs[0])].type.dtype == DType::bf16;
-}
-
-double product_flops(DType dtype, int64_t size) {
-  Graph graph;
-  const Type square{dtype, {size, size}};
-  graph.output("c", ops::matrix_multiply(graph.input("a", square), graph.input("b", square)));
-  Session session(std::move(graph));
-  for (const char* name : {"a", "b"})  // 0.747 in both formats: denormals or NaN would take longer
-    std::ranges::fill(session.input(name).bytes, std::byte{0x3f});
-  session.run();  // warm
-  return session.program().flops() / measure(session, kSecondsEach).fastest_s;
-}
-
-/// Of some squares, as the best size depends on the caches.
-double best_product_flops(DType dtype) {
-  double best = 0;
-  for (const int64_t size : {384, 512, 768}) best = std::max(best, product_flops(dtype, size));
-  return best;
 }
 
 int64_t copied_bytes() {
@@ -85,13 +68,36 @@ void MemoryCopy::run() {
   });
 }
 
+double measure_read_bytes() {
+  const int64_t words = 2 * copied_bytes() / static_cast<int64_t>(sizeof(uint64_t));
+  const auto memory = std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(words));
+  constexpr int64_t kWordsGrain = kGrain * 8;
+  parallel_for(words, kWordsGrain, [&](int64_t begin, int64_t end) {
+    std::fill(&memory[begin], &memory[end], uint64_t{1});
+  });
+  std::atomic<uint64_t> seen = 0;
+  const auto read = [&] {
+    parallel_for(words, kWordsGrain, [&](int64_t begin, int64_t end) {
+      uint64_t sums[16] = {};
+      for (int64_t i = begin; i + 16 <= end; i += 16)
+        for (int64_t j = 0; j < 16; ++j) sums[j] += memory[i + j];
+      uint64_t total = 0;
+      for (const uint64_t sum : sums) total += sum;
+      seen += total;
+    });
+  };
+  const double seconds = measure(read, 0.3).fastest_s;
+  check(seen > 0, "nothing was read");
+  return static_cast<double>(words) * sizeof(uint64_t) / seconds;
+}
+
 MachineBounds measure_bounds(const Program& program) {
   const bool bf16 = std::ranges::any_of(
       program.calls, [&](const Call& call) { return multiplies_bf16(program, call); });
   MemoryCopy copy;
   const double copy_s = measure([&] { copy.run(); }, 2 * kSecondsEach).fastest_s;
-  return {.f32_flops = best_product_flops(DType::f32),
-          .bf16_flops = bf16 ? best_product_flops(DType::bf16) : 0,
+  return {.f32_flops = product_peak_flops(DType::f32),
+          .bf16_flops = bf16 ? product_peak_flops(DType::bf16) : 0,
           .copy_bytes = copy.bytes() / copy_s};
 }
 

@@ -41,6 +41,9 @@ class MemoryCopy {
   std::unique_ptr<Line[]> from_, to_;
 };
 
+/// Bytes a second that the threads read at most from memory, one after another.
+double measure_read_bytes();
+
 /// One line for readers.
 std::string to_text(const MachineBounds& bounds);
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,9 +12,12 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "bench/cases.h"
+#include "bench/decode.h"
+#include "bench/machine_bounds.h"
 #include "bench/measure.h"
 #include "bench/profile.h"
 #include "cli/commands.h"
+#include "run/language_training.h"
 #include "run/policy.h"
 #include "run/recipe.h"
 
@@ -45,7 +49,21 @@ struct Job {
   Session session;
 };
 
+/// Texts of another vocabulary take about the same time, but for what the logits take.
+constexpr int64_t kVocabulary = 256;
+
+Session language_session(const run::Recipe& recipe) {
+  Session session = run::language_training_session(recipe, kVocabulary);
+  Random random(1);
+  for (const char* name : {"tokens", "labels"})
+    for (int32_t& token : session.input(name).as<int32_t>())
+      token = static_cast<int32_t>(random.below(kVocabulary));
+  session.input("learning_rate").as()[0] = 1e-4f;
+  return session;
+}
+
 Session recipe_session(const run::Recipe& recipe) {
+  if (run::is_language_recipe(recipe)) return language_session(recipe);
   const std::vector<float> zeros(recipe.data.outputs.size(), 0), ones(zeros.size(), 1);
   Session session = run::training_session(recipe, {zeros, ones});
   Random random(1);
@@ -81,7 +99,9 @@ Job make_job(const Subject& subject) {
   overrides.insert(overrides.end(), subject.overrides.begin(), subject.overrides.end());
   if (!subject.precision.empty()) overrides.push_back("training.precision=" + subject.precision);
   const run::Recipe recipe = run::load_recipe(subject.recipe, overrides);
-  return {.samples = recipe.training.batch_size,
+  const bool language = run::is_language_recipe(recipe);
+  return {.samples = recipe.training.batch_size * (language ? recipe.language.context : 1),
+          .unit = language ? "tokens" : "samples",
           .bf16 = recipe.training.precision == "bf16",
           .session = recipe_session(recipe)};
 }
@@ -159,6 +179,93 @@ int train(const TrainOptions& options) {
   return 0;
 }
 
+struct DecodeOptions {
+  std::string model, synthetic;
+  int64_t tokens = 128, prompt = 512, rounds = 3;
+  double started = 0;
+  bool serve = false;
+};
+
+bench::DecodeBench open_decode(const DecodeOptions& options) {
+  if (options.model.empty() == options.synthetic.empty())
+    throw Error({.what = "one model or one format of a random one is needed",
+                 .where = "argosy bench decode",
+                 .fix = "give --model MODEL or --synthetic FORMAT"});
+  run::DecoderOptions room = {.context = 2048, .sequences = bench::DecodeBench::kSequences};
+  if (options.model.empty()) {
+    const auto format = block_format_named(options.synthetic);
+    if (!format)
+      throw Error(
+          {.what = fmt::format("no format is named {}", options.synthetic),
+           .where = "argosy bench decode, --synthetic",
+           .fix = "choose q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k, bf16, f16 or f32"});
+    return bench::random_decoder(*format, room);
+  }
+  const run::LanguageModel model = run::open_language_model(options.model);
+  room.context = std::min(room.context, model.options.context);
+  return run::open_decoder(model, room);
+}
+
+nlohmann::ordered_json decode_line(const char* event, const bench::DecodeTimes& times) {
+  return {{"event", event},
+          {"tokens", times.tokens},
+          {"seconds", times.seconds},
+          {"cpu_s", times.cpu_s},
+          {"tokens_per_s", static_cast<double>(times.tokens) / times.seconds}};
+}
+
+/// "decode TOKENS [SEQUENCES]" or "prefill TOKENS".
+bool measure_decode(bench::DecodeBench& subject, const std::string& text) {
+  std::istringstream words(text);
+  std::string word;
+  int64_t tokens = 0, sequences = 1;
+  const int64_t context = subject.decoder().options().context;
+  if (!(words >> word >> tokens) || tokens < 1 || tokens > context) return false;
+  words >> sequences;
+  if (word == "prefill") {
+    print(decode_line("prefill", subject.prefill(tokens)));
+    return true;
+  }
+  if (word != "decode" || sequences < 1 || sequences > bench::DecodeBench::kSequences) return false;
+  print(decode_line("decode", subject.decode(tokens, sequences)));
+  return true;
+}
+
+int decode(const DecodeOptions& options) {
+  bench::DecodeBench subject = open_decode(options);
+  subject.prefill(2);
+  print({{"event", "ready"},
+         {"program", "argosy"},
+         {"threads", thread_count()},
+         {"start_to_first_token_s", bench::seconds_since_start(options.started)},
+         {"megabytes_per_token", subject.bytes_per_token() / 1e6},
+         {"peak_rss_mb", bench::peak_resident_mb()}});
+  if (options.serve) {
+    for (std::string text; std::getline(std::cin, text);)
+      if (!measure_decode(subject, text)) break;
+    return 0;
+  }
+  const double read = bench::measure_read_bytes();
+  const int64_t most = subject.decoder().options().context;
+  const int64_t tokens = std::clamp<int64_t>(options.tokens, 1, most),
+                prompt = std::clamp<int64_t>(options.prompt, 1, most);
+  for (int64_t round = 0; round < options.rounds; ++round) {
+    const bench::DecodeTimes one = subject.decode(tokens);
+    nlohmann::ordered_json line = decode_line("decode", one);
+    line["memory_gb_per_s"] =
+        subject.bytes_per_token() * static_cast<double>(tokens) / one.seconds / 1e9;
+    line["share_of_reading"] =
+        subject.bytes_per_token() * static_cast<double>(tokens) / one.seconds / read;
+    print(line);
+    print(decode_line("prefill", subject.prefill(prompt)));
+    nlohmann::ordered_json many =
+        decode_line("decode", subject.decode(tokens, bench::DecodeBench::kSequences));
+    many["sequences"] = bench::DecodeBench::kSequences;
+    print(many);
+  }
+  return 0;
+}
+
 int list() {
   for (const bench::Case& which : bench::cases())
     fmt::print("{:<10} {}\n", which.name, which.summary);
@@ -181,6 +288,24 @@ std::function<int()> bench(Arguments& arguments) {
         inner.flag("--serve", options->serve,
                    "measure a block of S seconds for each line \"run S\" on standard input");
         return [options] { return train(*options); };
+      });
+  arguments.subcommand(
+      "decode", "time a language model; one JSON object a line", [](Arguments& inner) {
+        auto options = std::make_shared<DecodeOptions>();
+        inner.option("--model", options->model, "a model as `argosy chat` takes it");
+        inner.option("--synthetic", options->synthetic,
+                     "random weights of this format (q4_0, q8_0, ...) in a Llama of 124 million "
+                     "parameters instead");
+        inner.option("--tokens", options->tokens, "to decode, from an empty context");
+        inner.option("--prompt", options->prompt, "tokens of the prompt");
+        inner.option("--rounds", options->rounds, "how often");
+        inner.option("--started", options->started,
+                     "Unix time at which the caller started this process, for the time to the "
+                     "first token");
+        inner.flag("--serve", options->serve,
+                   "measure for each line \"decode TOKENS [SEQUENCES]\" or \"prefill TOKENS\" on "
+                   "standard input");
+        return [options] { return decode(*options); };
       });
   return {};
 }

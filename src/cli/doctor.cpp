@@ -8,6 +8,7 @@
 #include "base/threads.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
+#include "text/versions.h"
 #ifdef ARGOSY_WITH_DATA
 #include "data/versions.h"
 #endif
@@ -39,11 +40,12 @@ Findings look_around() {
   found.libraries.emplace_back("fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000,
                                                   FMT_VERSION / 100 % 100, FMT_VERSION % 100));
   found.libraries.emplace_back("oneDNN", cpu::onednn_version());
+  for (auto& library : text::library_versions()) found.libraries.push_back(std::move(library));
 #ifdef ARGOSY_WITH_DATA
   for (auto& library : data::library_versions()) found.libraries.push_back(std::move(library));
 #else
   found.turned_off.emplace_back(
-      "ingest, data, train and eval",
+      "ingest, data sets, drive, and training and measuring policies",
       "built without FFmpeg, TurboJPEG or Arrow: run scripts/setup and build again");
 #endif
 #ifdef ARGOSY_WITH_QUERY
@@ -61,6 +63,9 @@ Findings look_around() {
   }
 #else
   found.turned_off.emplace_back("fleet", "built without MuJoCo: run scripts/setup and build again");
+#endif
+#ifndef ARGOSY_WITH_SERVER
+  found.turned_off.emplace_back("serve", "built without Boost: run scripts/setup and build again");
 #endif
   found.turned_off.emplace_back("GPUs",
                                 "this build has no CUDA backend: everything runs on the CPU");

@@ -1,141 +1,75 @@
+#include "cli/eval.h"
+
 #include <fmt/format.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/files.h"
-#include "base/log.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
-#include "eval/closed_loop.h"
-#include "eval/closed_loop_report.h"
-#include "eval/evaluate.h"
-#include "eval/report.h"
+#include "run/recipe.h"
+#include "run/run_folder.h"
+#include "run/text_scores.h"
 
 namespace argosy::cli {
 namespace {
 
-struct Options {
-  std::string run, data, report, json, checkpoint = "last";
-  std::string world, difficulty = "moderate", film;
-  int64_t tracks = 20, laps = 1, obstacles = 0, other_cars = 0;
-  uint64_t seed = 1;
-};
-
-std::string cell(const std::optional<double>& value) {
-  return value ? fmt::format("{:.3f}", *value) : std::string("-");
-}
-
-#ifdef ARGOSY_WITH_WORLD
-void print_table(const eval::ClosedLoopResult& result) {
-  fmt::print("{}\n\n", eval::verdict(result));
-  fmt::print("{:<20}{:>11}{:>11}{:>15}{:>28}{:>28}{:>12}\n", "driver", "completed", "off road",
-             "interventions", "m per intervention", "mean distance, m", "speed, m/s");
-  for (const eval::DriverResult& driver : result.drivers) {
-    const eval::DriverScores& s = driver.scores;
-    fmt::print("{:<20}{:>11}{:>11}{:>15}{:>28}{:>28}{:>12.2f}\n", driver.title,
-               fmt::format("{} of {}", s.completed_episodes, s.episodes), s.off_road,
-               s.interventions, eval::range_text(s.distance_per_intervention_m, "-"),
-               eval::range_text(s.mean_distance_m, "-"), s.mean_speed_mps.value.value_or(0));
-  }
-  for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
-}
-#endif
-
-void print_table(const eval::EvaluationResult& result) {
-  fmt::print("{}\n\n", eval::verdict(result));
-  fmt::print("{:<24}{:>8}{:>8}{:>8}{:>13}\n", "on held-out episodes", "MAE", "RMSE", "R2",
-             "correlation");
-  const auto row = [](const std::string& name, const eval::Scores& s) {
-    fmt::print("{:<24}{:>8.3f}{:>8.3f}{:>8}{:>13}\n", name, s.mae, s.rmse, cell(s.r2),
-               cell(s.correlation));
-  };
-  for (const eval::OutputResult& output : result.outputs) {
-    row(output.name, output.model);
-    if (output.ridge) row("  ridge regression", *output.ridge);
-    row("  best constant", output.constant);
-    if (output.noise && output.noise->r2_limit)
-      fmt::print("{:<24}{:>8.3f}{:>8.3f}{:>8}\n", "  a smooth driver", output.noise->mae,
-                 output.noise->rmse, cell(output.noise->r2_limit));
-  }
-  for (const std::string& note : result.notes) fmt::print("note: {}\n", note);
-}
-
-/// What both kinds of evaluation write and say.
-template <typename Result>
-int deliver(Result& result, const Options& options, const std::string& film) {
-  result.provenance.insert(result.provenance.begin(), {"argosy", ARGOSY_VERSION});
-  if (!options.json.empty()) write_json(options.json, eval::to_json(result));
-  const bool talk = !on_standard_output(options.json);
-  if (talk) print_table(result);
-  if (!options.film.empty()) {
-    write_file_atomically(options.film, film);
-    if (talk) fmt::print("film: {}\n", options.film);
-  }
-  if (!options.report.empty()) {
-    write_file_atomically(options.report, eval::report(result));
-    if (talk) fmt::print("report: {}\n", options.report);
-  }
-  return 0;
-}
-
-int evaluate_on_recordings(const Options& options) {
+int evaluate_language_model(const EvalOptions& options) {
   if (options.data.empty())
     throw Error({.what = "there is nothing to measure on",
                  .where = "argosy eval",
-                 .fix = "give --data FOLDER for recordings, or --world track for the closed loop"});
-  if (!options.film.empty())
-    throw Error({.what = "--film is of drives in the world",
-                 .where = "argosy eval",
-                 .fix = "give --world track too, or leave it out"});
-  eval::EvaluationResult result =
-      eval::evaluate(options.run, options.data, {.checkpoint = options.checkpoint});
-  return deliver(result, options, "");
+                 .fix = "give --data FILE, a text"});
+  for (const auto& [flag, value] : {std::pair("--world", options.world),
+                                    {"--film", options.film},
+                                    {"--report", options.report}})
+    if (!value.empty())
+      throw Error({.what = fmt::format("{} is of policies, and this run is a language model", flag),
+                   .where = "argosy eval",
+                   .fix = "leave it out"});
+  const run::TextScores scores = run::score_text(options.run, options.data, options.checkpoint);
+  if (!options.json.empty())
+    write_json(options.json, nlohmann::ordered_json{{"argosy", ARGOSY_VERSION},
+                                                    {"run", options.run},
+                                                    {"step", scores.step},
+                                                    {"text", options.data},
+                                                    {"held_out", scores.held_out},
+                                                    {"tokens", scores.tokens},
+                                                    {"bytes", scores.bytes},
+                                                    {"loss", scores.loss},
+                                                    {"perplexity", scores.perplexity},
+                                                    {"bits_per_byte", scores.bits_per_byte}}
+                                 .dump(2));
+  if (!on_standard_output(options.json))
+    fmt::print(
+        "step {}, {} of {}: {} tokens, {} bytes\n"
+        "loss {:.4f} nats a token, perplexity {:.3f}, {:.4f} bits per byte\n",
+        scores.step, scores.held_out ? "the held-out end" : "all", options.data, scores.tokens,
+        scores.bytes, scores.loss, scores.perplexity, scores.bits_per_byte);
+  return 0;
 }
 
-#ifdef ARGOSY_WITH_WORLD
-int evaluate_in_world(const Options& options) {
-  if (options.world != "track")
-    throw Error({.what = fmt::format("there is no world {}", options.world),
-                 .where = "--world",
-                 .fix = "give --world track"});
-  const bool films = !options.report.empty() || !options.film.empty();
-  eval::ClosedLoopResult result =
-      eval::evaluate_closed_loop(options.run, {.checkpoint = options.checkpoint,
-                                               .data = options.data,
-                                               .difficulty = options.difficulty,
-                                               .tracks = options.tracks,
-                                               .seed = options.seed,
-                                               .laps = options.laps,
-                                               .obstacles = options.obstacles,
-                                               .other_cars = options.other_cars,
-                                               .film = films,
-                                               .moments = options.report.empty() ? 0 : 4});
-  return deliver(result, options, result.film);
-}
+int run(const EvalOptions& options) {
+  if (run::is_run(options.run) && run::is_language_recipe(run::read_run_recipe(options.run)))
+    return evaluate_language_model(options);
+#ifdef ARGOSY_WITH_DATA
+  return evaluate_policy(options);
 #else
-int evaluate_in_world(const Options&) {
-  throw Error({.what = "this program was built without the simulated world",
-               .where = "--world",
-               .fix = "run scripts/setup, which fetches MuJoCo, and build again"});
-}
+  throw Error({.what = "this program was built without what policies are measured on",
+               .where = options.run,
+               .fix = "run scripts/setup and build again, or name a run of a language model"});
 #endif
-
-int run(const Options& options) {
-  for (const std::string& file : {options.report, options.film})
-    if (!file.empty()) expect_writable(file);
-  return options.world.empty() ? evaluate_on_recordings(options) : evaluate_in_world(options);
 }
 
 }  // namespace
 
 std::function<int()> eval(Arguments& arguments) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalOptions>();
   arguments.positional("RUN", options->run, "the folder of a training run");
   arguments.option(
       "--data", options->data,
-      "the data set to measure on; with --world, what the run learned from, if it is no "
-      "longer where it was");
+      "the data set to measure on, or for a language model the text; with --world, what the run "
+      "learned from, if it is no longer where it was");
   arguments.option("--world", options->world, "drive in a simulated world instead: track");
   arguments.option("--tracks", options->tracks, "unseen tracks to drive");
   arguments.option("--difficulty", options->difficulty, "of the tracks: easy, moderate or hard");

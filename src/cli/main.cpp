@@ -20,30 +20,38 @@ constexpr Command kCommands[] = {
      "argosy doctor\n"
      "argosy doctor --json - | jq .machine",
      doctor},
+    {"data", "look into a data set, or make one of texts",
 #ifdef ARGOSY_WITH_DATA
-    {"ingest", "turn recordings into a data set, or add them to one",
-     "argosy ingest recordings/data_2 recordings/data_3 --to out/drives\n"
-     "argosy ingest recordings/* --to out/drives --known skip",
-     ingest},
-    {"data", "look into a data set",
      "argosy data info out/drives\n"
      "argosy data check out/drives\n"
      "argosy data row out/drives 0 100\n"
 #ifdef ARGOSY_WITH_QUERY
      "argosy data query out/drives \"SELECT split, count(*) FROM episodes GROUP BY split\"\n"
 #endif
-     "argosy data view out/drives --episodes 0-3 --run runs/drive --to out/episodes.html",
+     "argosy data view out/drives --episodes 0-3 --run runs/drive --to out/episodes.html\n"
+#endif
+     "argosy data tokens books/ --vocabulary 8192 --to out/books\n"
+     "argosy data tokens chats.jsonl --tokenizer smollm2 --to out/chats",
      data},
+#ifdef ARGOSY_WITH_DATA
+    {"ingest", "turn recordings into a data set, or add them to one",
+     "argosy ingest recordings/data_2 recordings/data_3 --to out/drives\n"
+     "argosy ingest recordings/* --to out/drives --known skip",
+     ingest},
+#endif
     {"train", "train a model from a recipe, or go on with a run",
      "argosy train recipes/drive.toml data.path=out/drives --to runs/drive\n"
-     "argosy train recipes/drive.toml data.path=out/drives training.epochs=5 --to runs/short",
+     "argosy train recipes/drive.toml data.path=out/drives training.epochs=5 --to runs/short\n"
+     "argosy train recipes/grok-tiny.toml data.path=text.txt --to runs/grok",
      train},
-    {"eval", "measure a trained run on episodes or tracks that training never saw",
+    {"eval", "measure a trained run on episodes, tracks or a text that training never saw",
      "argosy eval runs/drive --data out/drives --report out/report.html\n"
      "argosy eval runs/fleet --world track --tracks 20 --report out/fleet.html --film "
      "out/fleet.mp4\n"
-     "argosy eval runs/drive --data out/drives --checkpoint best --json -",
+     "argosy eval runs/drive --data out/drives --checkpoint best --json -\n"
+     "argosy eval runs/grok --data text.txt",
      eval},
+#ifdef ARGOSY_WITH_DATA
     {"drive", "let a trained policy drive by a camera, a stream, a video or in a simulated world",
      "argosy drive runs/drive --input /dev/video0 --output - | motors\n"
      "argosy drive runs/drive --input udp://0.0.0.0:5000 --output controls.jsonl --record out/tub\n"
@@ -58,10 +66,32 @@ constexpr Command kCommands[] = {
      "argosy fleet improve runs/fleet --data out/fleet --to out/improve --report out/improve.html",
      fleet},
 #endif
-    {"bench", "time training steps, the same as bench/compare times in PyTorch",
+    {"model", "language models: get, look into, quantize, export",
+     "argosy model get smollm2\n"
+     "argosy model info smollm2\n"
+     "argosy model quantize smollm2 --format q8_0 --to out/smollm2-q8.gguf\n"
+     "argosy model export smollm2 --to out/smollm2",
+     model},
+    {"chat", "talk to a language model, or let it go on with a text",
+     "argosy chat smollm2\n"
+     "argosy chat model.gguf --system \"You answer in one sentence.\" --temperature 0\n"
+     "argosy chat runs/grok --complete \"ROMEO:\"",
+     chat},
+#ifdef ARGOSY_WITH_SERVER
+    {"serve", "a language model for OpenAI's clients and for browsers",
+     "argosy serve smollm2\n"
+     "argosy serve model.gguf --host 0.0.0.0 --port 8000 --api-key KEY\n"
+     "curl http://127.0.0.1:8080/v1/chat/completions -d "
+     "'{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}'",
+     serve},
+#endif
+    {"bench",
+     "time training steps and language models, the same as bench/compare and\n"
+     "bench/decode_compare time in PyTorch and llama.cpp",
      "argosy bench list\n"
      "argosy bench train --case gpt\n"
-     "argosy bench train --recipe recipes/drive.toml",
+     "argosy bench train --recipe recipes/drive.toml\n"
+     "argosy bench decode --model smollm2",
      bench},
     {"profile",
      "a training step op by op: time, share, GFLOP/s, GB/s, share of the machine's bound",

@@ -24,12 +24,16 @@ void print(const train::TrainResult& result) {
   fmt::print("{} of {} steps done, this time in {}", result.steps, result.total_steps,
              duration_text(result.seconds));
   if (result.samples_per_second > 0)
-    fmt::print(": {:.0f} samples/s, {:.1f} GFLOP/s, waited for data {:.1f} % of the time",
-               result.samples_per_second, result.gflops, 100 * result.data_wait_share);
+    fmt::print(": {:.0f} {}/s, {:.1f} GFLOP/s{}, waited for data {:.1f} % of the time",
+               result.samples_per_second, result.unit, result.gflops,
+               result.peak_share > 0
+                   ? fmt::format(" ({:.0f} % of the peak)", 100 * result.peak_share)
+                   : "",
+               100 * result.data_wait_share);
   std::string scores;
   if (!std::isnan(result.loss)) scores = fmt::format("loss {:.4f}", result.loss);
   if (!std::isnan(result.held_out_loss))
-    scores += fmt::format(", on held-out episodes {:.4f}", result.held_out_loss);
+    scores += fmt::format(", on what is held out {:.4f}", result.held_out_loss);
   if (result.skipped > 0)
     scores += fmt::format("; {} steps were skipped because they were not finite", result.skipped);
   fmt::print("\n{}{}", scores, scores.empty() ? "" : "\n");
@@ -55,7 +59,8 @@ int run(const Options& options) {
     fmt::print("stopped; the same command goes on from here\n");
     return kInterruptedExitCode;
   }
-  fmt::print("next: argosy eval {} --data {} --report report.html\n", to, recipe.data.path);
+  fmt::print("next: argosy eval {} --data {}{}\n", to, recipe.data.path,
+             run::is_language_recipe(recipe) ? "" : " --report report.html");
   return 0;
 }
 

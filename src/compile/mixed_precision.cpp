@@ -18,8 +18,10 @@ bool decides(const Type& type) {
   return std::count_if(type.shape.begin(), type.shape.end(), [](int64_t n) { return n > 1; }) > 1;
 }
 
-/// Lone pointwise nodes take operands of one dtype only; groups of them take any.
+/// Lone pointwise nodes take operands of one dtype only; groups of them take any. A node may be
+/// marked to stay as it is (ops::kept_wide).
 Precision precision_of(const Node& node) {
+  if (node.attributes.get_or("wide", false)) return Precision::wide;
   return node.op->pointwise.arity > 0 ? Precision::wide : node.op->precision;
 }
 

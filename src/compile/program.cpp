@@ -22,11 +22,7 @@ class Lowering {
     for (const Port& port : graph_.inputs())
       program_.inputs.push_back(
           {port.name, place(port.value, Region::input, program_.input_bytes)});
-    for (const Variable& variable : graph_.variables())
-      program_.state.push_back(
-          {variable.name, place(variable.value, Region::state, program_.state_bytes),
-           variable.initialize, variable.seeded_as.empty() ? variable.name : variable.seeded_as,
-           variable.trainable, variable.kept});
+    place_state();
     for (int32_t i = 0; i < static_cast<int32_t>(graph_.nodes().size()); ++i) lower_node(i);
     for (const Port& port : graph_.outputs())
       program_.outputs.push_back({port.name, output_buffer(port.value)});
@@ -36,6 +32,19 @@ class Lowering {
   }
 
  private:
+  void place_state() {
+    for (const bool gradual : {false, true}) {
+      if (gradual) program_.gradual_bytes = program_.state_bytes;
+      for (const Variable& variable : graph_.variables())
+        if (variable.gradual == gradual) place(variable.value, Region::state, program_.state_bytes);
+    }
+    program_.gradual_bytes = program_.state_bytes - program_.gradual_bytes;
+    for (const Variable& variable : graph_.variables())
+      program_.state.push_back({variable.name, buffer_of(variable.value), variable.initialize,
+                                variable.seeded_as.empty() ? variable.name : variable.seeded_as,
+                                variable.trainable, variable.kept});
+  }
+
   /// For each value's node the last node that reads it, views followed to what they show; outputs
   /// and updates read at the end.
   std::map<Value, int32_t> count_last_reads() {

@@ -51,6 +51,7 @@ struct Program {
   std::vector<StateBuffer> state;
   std::vector<std::byte> constants;  ///< the constant region's bytes
   size_t input_bytes = 0, state_bytes = 0, arena_bytes = 0;
+  size_t gradual_bytes = 0;           ///< of the state, at its end: Variable::gradual
   size_t largest_live_bytes = 0;      ///< the bound that arena_bytes is compared with
   int32_t largest_live_call = 0;      ///< the call during which so much is alive
   std::vector<int32_t> largest_live;  ///< one buffer for each piece of the arena in use then

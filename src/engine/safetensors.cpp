@@ -14,9 +14,9 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t kLargestHeader = 100'000'000;
-constexpr std::pair<const char*, DType> kNames[] = {{"F32", DType::f32}, {"BF16", DType::bf16},
-                                                    {"I32", DType::i32}, {"I64", DType::i64},
-                                                    {"U8", DType::u8},   {"BOOL", DType::boolean}};
+constexpr std::pair<const char*, DType> kNames[] = {
+    {"F32", DType::f32}, {"BF16", DType::bf16}, {"F16", DType::f16}, {"I32", DType::i32},
+    {"I64", DType::i64}, {"U8", DType::u8},     {"I8", DType::i8},   {"BOOL", DType::boolean}};
 
 const char* name_in_file(DType type) {
   for (const auto& [name, dtype] : kNames)
@@ -47,37 +47,53 @@ Json parse_header(std::string_view text, const auto& fail) {
 
 void write_safetensors(const Path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
+  write_safetensors(path, tensors, metadata, [&](size_t i) { return tensors[i].bytes; });
+}
+
+void write_safetensors(const Path& path, std::span<const NamedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<std::span<const std::byte>(size_t i)>& bytes_of) {
   Json header = Json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   size_t offset = 0;
   for (const NamedTensor& tensor : tensors) {
-    check(tensor.bytes.size() == tensor.type.bytes() && !header.contains(tensor.name),
-          "{}: {} bytes for {}", tensor.name, tensor.bytes.size(), tensor.type);
+    check(!header.contains(tensor.name), "two tensors {}", tensor.name);
+    const size_t end = offset + tensor.type.bytes();
     header[tensor.name] = {{"dtype", name_in_file(tensor.type.dtype)},
                            {"shape", tensor.type.shape},
-                           {"data_offsets", {offset, offset + tensor.bytes.size()}}};
-    offset += tensor.bytes.size();
+                           {"data_offsets", {offset, end}}};
+    offset = end;
   }
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');
-  std::string bytes(8, '\0');
   const uint64_t length = text.size();
-  std::memcpy(bytes.data(), &length, 8);
-  bytes += text;
-  bytes.reserve(bytes.size() + offset);
-  for (const NamedTensor& tensor : tensors)
-    bytes.append(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
-  write_file(path, bytes);
+  PartialFile file(path);
+  file.write({reinterpret_cast<const char*>(&length), sizeof length});
+  file.write(text);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto bytes = bytes_of(i);
+    check(bytes.size() == tensors[i].type.bytes(), "{}: {} bytes for {}", tensors[i].name,
+          bytes.size(), tensors[i].type);
+    file.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+  file.commit();
 }
 
 SafetensorsFile::SafetensorsFile(const Path& path) : file_(std::make_unique<MappedFile>(path)) {
+  read(file_->bytes(), path);
+}
+
+SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::string& file) {
+  read(bytes, file);
+}
+
+void SafetensorsFile::read(std::span<const std::byte> bytes, const std::string& file) {
   const auto fail = [&](const std::string& what) {
     throw Error({.what = what,
-                 .where = path,
+                 .where = file,
                  .fix = "use another copy of the file",
                  .kind = ErrorKind::file});
   };
-  const auto bytes = file_->bytes();
   uint64_t length = 0;
   if (bytes.size() < 8)
     fail(fmt::format("the file has {} bytes, a safetensors file has at least 8", bytes.size()));
@@ -108,7 +124,8 @@ SafetensorsFile::SafetensorsFile(const Path& path) : file_(std::make_unique<Mapp
     const auto known = std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& row) {
       return dtype.is_string() && dtype == row.first;
     });
-    if (known == std::end(kNames)) bad("its dtype is not one of F32, BF16, I32, I64, U8, BOOL");
+    if (known == std::end(kNames))
+      bad("its dtype is not one of F32, BF16, F16, I32, I64, U8, I8, BOOL");
     if (!shape.is_array() || !offsets.is_array() || offsets.size() != 2 ||
         !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
       bad("shape or data_offsets is malformed");

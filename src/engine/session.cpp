@@ -21,10 +21,11 @@ namespace {
 
 /// Zeroed memory for tensors, aligned to cache lines (and so to vectors). Large memory is the
 /// kernel's zero pages, each taken when it is first written, 2 MB at a time where the system can:
-/// by the threads that compute there, and not at all if a program never gets there.
+/// by the threads that compute there, and not at all if a program never gets there. The last
+/// `gradual` bytes are taken in small pages, since little of them may be needed.
 class Memory {
  public:
-  explicit Memory(size_t bytes) {
+  explicit Memory(size_t bytes, size_t gradual = 0) {
     constexpr size_t kLine = 64, kHugePage = size_t{2} << 20;
     const size_t alignment = bytes < kHugePage ? kLine : kHugePage;
     size_t room = bytes + alignment + kLine;
@@ -32,7 +33,10 @@ class Memory {
     if (!allocated_) throw std::bad_alloc();
     void* place = allocated_.get();
     data_ = static_cast<std::byte*>(std::align(alignment, bytes + 1, place, room));
-    if (alignment == kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);  // works without, slower
+    if (alignment != kHugePage) return;
+    const size_t whole = (bytes - gradual) / kHugePage * kHugePage;
+    madvise(data_, gradual > 0 ? whole : bytes, MADV_HUGEPAGE);  // works without, slower
+    if (gradual > 0) madvise(data_ + whole, bytes - whole, MADV_NOHUGEPAGE);
   }
   std::byte* data() const { return data_; }
 
@@ -65,14 +69,41 @@ struct ReadyCall {
   }
 };
 
+struct Compiled {
+  Program program;
+  std::vector<PassTime> pass_times;
+  std::vector<ReadyCall> calls;  ///< without pointers
+};
+
+Compiled compiled(Graph graph, PassOptions passes) {
+  Compiled c;
+  passes.memory.workspace = [](const Node& node, Types in) {
+    return cpu::make_kernel({*node.op, node.attributes, in, node.outputs}).workspace_bytes;
+  };
+  c.pass_times = run_passes(graph, passes);
+  c.program = lower(graph);
+  for (Call& call : c.program.calls) {
+    ReadyCall ready;
+    ready.in_types = c.program.types(call.inputs);
+    ready.out_types = c.program.types(call.outputs);
+    ready.kernel = cpu::make_kernel({*call.op, call.attributes, ready.in_types, ready.out_types});
+    call.workspace_bytes = ready.kernel.workspace_bytes;
+    c.calls.push_back(std::move(ready));
+  }
+  plan_memory(c.program);
+  return c;
+}
+
 }  // namespace
 
-struct Session::State {
-  Program program;
+Program compile(Graph graph, const PassOptions& passes) {
+  return compiled(std::move(graph), passes).program;
+}
+
+struct Session::State : Compiled {
   size_t memory_limit_bytes = 0;
-  std::vector<PassTime> pass_times;
-  std::vector<ReadyCall> calls;
-  std::unique_ptr<Memory> input, state, constant, arena;
+  std::unique_ptr<Memory> input, constant, arena;
+  std::shared_ptr<Memory> state;
   bool profiling = false;
   std::vector<CallTime> times;
 
@@ -118,6 +149,19 @@ struct Session::State {
     });
   }
 
+  /// Takes the other's state for its own.
+  void share(const State& other) {
+    const auto variables = [](const State& s) {
+      std::vector<std::pair<std::string, Type>> list;
+      for (const StateBuffer& variable : s.program.state)
+        list.emplace_back(variable.name,
+                          s.program.buffers[static_cast<size_t>(variable.buffer)].type);
+      return list;
+    };
+    check(variables(*this) == variables(other), "the sessions have other variables");
+    state = other.state;
+  }
+
   template <typename List>
   TensorView find(const List& list, const std::string& name, const char* kind) const {
     for (const auto& entry : list)
@@ -129,26 +173,16 @@ struct Session::State {
 
 Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_unique<State>()) {
   State& s = *state_;
-  PassOptions passes = options.passes;
-  passes.memory.workspace = [](const Node& node, Types in) {
-    return cpu::make_kernel({*node.op, node.attributes, in, node.outputs}).workspace_bytes;
-  };
-  s.memory_limit_bytes = passes.memory.bytes;
-  s.pass_times = run_passes(graph, passes);
-  s.program = lower(graph);
-  for (Call& call : s.program.calls) {
-    ReadyCall ready;
-    ready.in_types = s.program.types(call.inputs);
-    ready.out_types = s.program.types(call.outputs);
-    ready.kernel = cpu::make_kernel({*call.op, call.attributes, ready.in_types, ready.out_types});
-    call.workspace_bytes = ready.kernel.workspace_bytes;
-    s.calls.push_back(std::move(ready));
-  }
-  plan_memory(s.program);
+  static_cast<Compiled&>(s) = compiled(std::move(graph), options.passes);
+  s.memory_limit_bytes = options.passes.memory.bytes;
+  const size_t shared_bytes = options.state_of ? s.program.state_bytes : 0;
   require_memory(s.program, options.passes.memory.bytes,
-                 static_cast<size_t>(available_memory_bytes()));
+                 static_cast<size_t>(available_memory_bytes()) + shared_bytes);
   s.input = std::make_unique<Memory>(s.program.input_bytes);
-  s.state = std::make_unique<Memory>(s.program.state_bytes);
+  if (options.state_of)
+    s.share(*options.state_of->state_);
+  else
+    s.state = std::make_shared<Memory>(s.program.state_bytes, s.program.gradual_bytes);
   s.constant = std::make_unique<Memory>(s.program.constants.size());
   s.arena = std::make_unique<Memory>(s.program.arena_bytes);
   std::copy(s.program.constants.begin(), s.program.constants.end(), s.constant->data());
@@ -160,7 +194,7 @@ Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_
     for (const int32_t buffer : call.outputs) ready.out.push_back(s.address(buffer));
     ready.workspace = s.arena->data() + call.workspace_offset;
   }
-  s.initialize(options.seed);
+  if (!options.state_of) s.initialize(options.seed);
   s.times.resize(s.calls.size());
   for (const std::string& op : reference_ops())
     log::debug("op {} runs its plain reference here", op);

@@ -10,10 +10,19 @@
 
 namespace argosy {
 
+class Session;
+
 struct CompileOptions {
   PassOptions passes;
   uint64_t seed = 0;  ///< for the initial values of the state
+  /// The session works on that one's state, which it keeps alive: the same model for other sizes of
+  /// inputs. Both must have the same variables in the same order.
+  const Session* state_of = nullptr;
 };
+
+/// The graph as a program for this machine's CPU: calls, work, sizes and places of everything, with
+/// no memory taken for it. It may need more than this machine has.
+Program compile(Graph graph, const PassOptions& passes = {});
 
 /// A named piece of a program's memory.
 struct TensorView {

@@ -8,7 +8,9 @@
 namespace argosy {
 namespace {
 
-std::string average_name(const std::string& name) { return "average/" + name; }
+constexpr std::string_view kAverage = "average/", kOptimizer = "optimizer/";
+
+std::string average_name(const std::string& name) { return std::string(kAverage) + name; }
 
 [[noreturn]] void fail(const Path& file, const std::string& what) {
   throw Error({.what = what,
@@ -50,6 +52,21 @@ void read_parameters(Session& session, const Path& file, bool averaged) {
     const NamedTensor* tensor = averaged ? stored.find(average_name(view.name)) : nullptr;
     if (!tensor) tensor = stored.find(view.name);
     if (!tensor) fail(file, fmt::format("tensor {} is missing", view.name));
+    fill(view, *tensor, file);
+  }
+}
+
+void begin_with_parameters(Session& session, const Path& file, bool averaged,
+                           const std::function<bool(const std::string& name)>& own) {
+  const SafetensorsFile stored(file);
+  for (const TensorView& view : session.state()) {
+    if (view.name.starts_with(kOptimizer)) continue;
+    const std::string name =
+        view.name.starts_with(kAverage) ? view.name.substr(kAverage.size()) : view.name;
+    const NamedTensor* tensor = averaged ? stored.find(average_name(name)) : nullptr;
+    if (!tensor) tensor = stored.find(name);
+    if (!tensor && own && own(name)) continue;
+    if (!tensor) fail(file, fmt::format("tensor {} is missing", name));
     fill(view, *tensor, file);
   }
 }

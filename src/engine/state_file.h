@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 
 #include "base/files.h"
@@ -16,6 +17,12 @@ void read_state(Session& session, const Path& file);
 /// Restores a session that holds a part of what the file holds (a policy from a training run).
 /// Where the file has a moving average of a parameter, `averaged` prefers it.
 void read_parameters(Session& session, const Path& file, bool averaged);
+
+/// Begins a session that trains with the parameters of another one's file, and their averages with
+/// the same; what its optimizer keeps stays as it is, and so do parameters that are `own`, which
+/// the file need not have. `averaged` as above.
+void begin_with_parameters(Session& session, const Path& file, bool averaged,
+                           const std::function<bool(const std::string& name)>& own = {});
 
 /// Takes over every piece of state that both sessions have, by name; averages as read_parameters
 /// does.

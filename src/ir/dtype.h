@@ -2,13 +2,17 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include "base/check.h"
+
 namespace argosy {
 
-enum class DType : uint8_t { f32, bf16, i32, i64, u8, boolean };
+/// f16 and i8 stand in files of others; no op computes with them.
+enum class DType : uint8_t { f32, bf16, i32, i64, u8, boolean, f16, i8 };
 
 constexpr size_t size_of(DType type) {
   switch (type) {
@@ -16,10 +20,12 @@ constexpr size_t size_of(DType type) {
     case DType::i32:
       return 4;
     case DType::bf16:
+    case DType::f16:
       return 2;
     case DType::i64:
       return 8;
     case DType::u8:
+    case DType::i8:
     case DType::boolean:
       return 1;
   }
@@ -27,7 +33,7 @@ constexpr size_t size_of(DType type) {
 }
 
 constexpr std::string_view name_of(DType type) {
-  constexpr std::string_view names[] = {"f32", "bf16", "i32", "i64", "u8", "bool"};
+  constexpr std::string_view names[] = {"f32", "bf16", "i32", "i64", "u8", "bool", "f16", "i8"};
   return names[static_cast<size_t>(type)];
 }
 
@@ -46,6 +52,36 @@ struct BFloat16 {
   explicit operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
 };
 
+/// IEEE 754 binary16, rounded to nearest even; NaN stays NaN.
+struct Float16 {
+  uint16_t bits = 0;
+  Float16() = default;
+  explicit Float16(float value) {
+    const auto x = std::bit_cast<uint32_t>(value);
+    const float magnitude = std::fabs(value);
+    uint32_t half = 0;
+    if (value != value) {
+      half = 0x7E00;
+    } else if (magnitude >= 65520.0f) {
+      half = 0x7C00;
+    } else if (magnitude < 0x1p-14f) {  // a whole number of the smallest step, 2^-24
+      half = static_cast<uint32_t>(std::nearbyintf(magnitude * 0x1p24f));
+    } else {
+      const uint32_t positive = x & 0x7FFFFFFF;
+      half = (positive + 0xFFF + (positive >> 13 & 1) - (112u << 23)) >> 13;
+    }
+    bits = static_cast<uint16_t>((x >> 16 & 0x8000) | half);
+  }
+  explicit operator float() const {
+    const uint32_t exponent = bits >> 10 & 31, fraction = bits & 1023;
+    const float magnitude =
+        exponent == 0
+            ? static_cast<float>(fraction) * 0x1p-24f
+            : std::bit_cast<float>((exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
+    return bits & 0x8000 ? -magnitude : magnitude;
+  }
+};
+
 /// Calls body with a value of the C++ type that holds `type` (bool is held in a uint8_t 0 or 1).
 template <typename Body>
 decltype(auto) visit_dtype(DType type, Body&& body) {
@@ -58,6 +94,11 @@ decltype(auto) visit_dtype(DType type, Body&& body) {
       return body(int32_t{});
     case DType::i64:
       return body(int64_t{});
+    case DType::i8:
+      return body(int8_t{});
+    case DType::f16:
+      check(false, "f16 stands in files alone");
+      break;
     case DType::u8:
     case DType::boolean:
       break;

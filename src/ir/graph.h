@@ -63,6 +63,8 @@ struct Variable {
   bool trainable = false;
   bool decayed = false;  ///< weight decay applies
   bool kept = true;      ///< false: means nothing between steps, so checkpoints leave it out
+  /// Large and written bit by bit, perhaps never whole: memory is taken as that is.
+  bool gradual = false;
   std::string seeded_as =
       {};  ///< draws the initial values of the variable of that name; empty: its own
 };

@@ -8,20 +8,38 @@ namespace argosy::models {
 
 using namespace nn;
 
-Tensor gpt(const Scope& scope, const Tensor& tokens, const GptOptions& options) {
-  const int64_t batch = tokens.size(0), time = tokens.size(1), width = options.width;
-  check(time <= options.context, "{} tokens, the context is {}", time, options.context);
-  const Tensor table =
-      (scope / "embedding").parameter("weight", {options.vocabulary, width}, normal(0.02f), true);
+namespace {
+
+/// The rows of `table` for the places of the tokens, to be added to theirs.
+Tensor places(const Tensor& table, const Tensor& tokens, const Sequences& sequences) {
+  if (!sequences.continued()) return ops::slice_axis(table, 0, 0, tokens.size(1));
+  const Tensor first = ops::constant_like(sequences.positions, 0);  // where there is no token
+  return ops::apply(ops::gather, {table, ops::apply(ops::maximum, {sequences.positions, first})});
+}
+
+}  // namespace
+
+LanguageOutput gpt(const Scope& scope, const Tensor& tokens, const LanguageOptions& options,
+                   const Sequences& sequences) {
+  check(sequences.continued() || tokens.size(1) <= options.context, "tokens {}, the context is {}",
+        tokens.type(), options.context);
+  const int64_t width = options.width;
+  const Weight table =
+      (scope / "embedding").weight("weight", options.vocabulary, width, normal(0.02f));
   const Tensor positions =
       (scope / "positions").parameter("weight", {options.context, width}, normal(0.02f), true);
-  Tensor x = ops::apply(ops::gather, {table, tokens}) +
-             (time < options.context ? ops::slice_axis(positions, 0, 0, time) : positions);
-  for (int64_t layer = 0; layer < options.layers; ++layer)
-    x = transformer_block(scope / fmt::format("block{}", layer), x,
-                          {.heads = options.heads, .causal = true, .bias = false}, 4 * width);
-  x = ops::reshape_to(layer_norm(scope / "norm", x), {batch * time, width});
-  return ops::matrix_multiply(x, table, false, true);
+  const auto norm = [&](const Scope& at, const Tensor& x) {
+    return layer_norm(at, x, options.epsilon, false);
+  };
+  const AttentionOptions heads = {.heads = options.heads, .causal = true, .bias = false};
+  Tensor x = rows_of(table, tokens) + places(positions, tokens, sequences);
+  for (int64_t layer = 0; layer < options.layers; ++layer) {
+    const Scope block = scope / fmt::format("block{}", layer);
+    x = x + self_attention(block / "attention", norm(block / "norm1", x), heads, sequences);
+    x = x + mlp(block / "mlp", norm(block / "norm2", x), options.hidden, gelu, false);
+  }
+  const Tensor last = norm(scope / "norm", answering_rows(x, sequences));
+  return {.logits = multiply(last, table), .balance_loss = {}};
 }
 
 }  // namespace argosy::models

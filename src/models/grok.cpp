@@ -8,38 +8,78 @@ namespace argosy::models {
 
 using namespace nn;
 
-GrokOutput grok(const Scope& scope, const Tensor& tokens, const GrokOptions& options) {
+GrokOutput grok(const Scope& scope, const Tensor& tokens, const LanguageOptions& options,
+                const Sequences& sequences) {
+  check(options.tied && options.experts > 0, "Grok has one table and experts");
   const int64_t count = tokens.elements(), width = options.width;
-  const Tensor table =
-      (scope / "embedding").parameter("weight", {options.vocabulary, width}, normal(0.02f), true);
+  const Weight table =
+      (scope / "embedding").weight("weight", options.vocabulary, width, normal(0.02f));
   const auto norm = [&](const Scope& at, const Tensor& x) {
     return rms_norm(at, x, options.epsilon);
   };
-  Tensor x =
-      ops::apply(ops::gather, {table, tokens}) * static_cast<float>(options.embedding_multiplier);
+  Tensor x = rows_of(table, tokens) * static_cast<float>(options.embedding_multiplier);
   const nn::AttentionOptions heads = {.heads = options.heads,
                                       .key_heads = options.key_heads,
                                       .head_width = options.head_width,
                                       .causal = true,
                                       .bias = false,
+                                      .scale = options.attention_multiplier,
                                       .soft_cap = options.soft_cap,
                                       .rotary_base = options.rotary_base};
+  GrokOutput output;
   Tensor balance;
-  for (int64_t layer = 0; layer < options.layers; ++layer) {
-    const Scope block = scope / fmt::format("block{}", layer);
-    x = x +
-        norm(block / "norm2", self_attention(block / "attention", norm(block / "norm1", x), heads));
+  for (int64_t i = 0; i < options.layers; ++i) {
+    const Scope block = scope / fmt::format("block{}", i);
+    GrokLayer layer;
+    layer.attention =
+        self_attention(block / "attention", norm(block / "norm1", x), heads, sequences);
+    x = x + norm(block / "norm2", layer.attention);
     const Mixture mixture = mixture_of_experts(
         block / "experts", ops::reshape_to(norm(block / "norm3", x), {count, width}),
-        {.experts = options.experts, .active = options.active, .hidden = options.hidden});
-    x = x + norm(block / "norm4", ops::reshape_to(mixture.output, x.shape()));
+        {.experts = options.experts,
+         .active = options.active,
+         .hidden = options.hidden,
+         .activation = gelu_tanh});
+    layer.experts = ops::reshape_to(mixture.output, x.shape());
+    layer.probabilities = mixture.probabilities;
+    x = x + norm(block / "norm4", layer.experts);
+    layer.hidden = x;
+    output.layers.push_back(layer);
     balance = balance ? balance + mixture.balance_loss : mixture.balance_loss;
   }
-  const Tensor last = ops::reshape_to(norm(scope / "norm", x), {count, width});
+  const Tensor last = norm(scope / "norm", answering_rows(x, sequences));
   // the rows are scaled and not their logits, which are many more numbers
   const Tensor scaled = last * static_cast<float>(options.output_multiplier);
-  return {.logits = ops::matrix_multiply(scaled, table, false, true),
-          .balance_loss = balance / static_cast<float>(options.layers)};
+  output.logits = multiply(scaled, table);
+  output.balance_loss = balance / static_cast<float>(options.layers);
+  return output;
+}
+
+LanguageOptions grok_1() {
+  constexpr int64_t kWidth = 6144;
+  return {.architecture = "grok",
+          .vocabulary = 131072,
+          .context = 8192,
+          .width = kWidth,
+          .layers = 64,
+          .heads = 48,
+          .key_heads = 8,
+          .head_width = 128,
+          .hidden = grok_hidden(kWidth, 8),
+          .experts = 8,
+          .active = 2,
+          .epsilon = 1e-5,
+          .rotary_base = 10000,
+          .embedding_multiplier = 78.38367176906169,
+          .output_multiplier = 0.5773502691896257,
+          .attention_multiplier = 0.08838834764831845,
+          .soft_cap = 30,
+          .tied = true};
+}
+
+int64_t grok_hidden(int64_t width, double widening) {
+  const auto widened = static_cast<int64_t>(widening * static_cast<double>(width));
+  return (widened * 2 / 3 + 7) / 8 * 8;
 }
 
 }  // namespace argosy::models

@@ -1,27 +1,34 @@
 #pragma once
-#include "nn/scope.h"
+#include <vector>
+
+#include "models/language.h"
 
 namespace argosy::models {
 
-/// Sizes and constants of a model of Grok-1's shape; the defaults are those of a small one.
-struct GrokOptions {
-  int64_t vocabulary = 8192, width = 256, layers = 4;
-  int64_t heads = 8, key_heads = 2, head_width = 32;
-  int64_t experts = 8, active = 2, hidden = 1152;
-  double embedding_multiplier = 16;    ///< sqrt(width)
-  double output_multiplier = 0.57735;  ///< on the logits
-  double soft_cap = 30, rotary_base = 10000, epsilon = 1e-5;
+/// What a layer computed, for those who look inside.
+struct GrokLayer {
+  Tensor attention, experts;  ///< [B, T, D], before their second norms
+  Tensor probabilities;       ///< of the router, f32 [B * T, experts]
+  Tensor hidden;              ///< [B, T, D], the residual stream after it
 };
 
-struct GrokOutput {
-  Tensor logits;        ///< [B * T, vocabulary]
-  Tensor balance_loss;  ///< mean over the layers, see nn::Mixture
+struct GrokOutput : LanguageOutput {
+  std::vector<GrokLayer> layers;
 };
 
 /// Grok-1's architecture: RMS norms before and after each block, grouped query heads with rotary
-/// positions and capped scores, experts with a gated GELU, one table for embedding and output, no
-/// biases. tokens i32 [B, T].
-/// source  xai-org/grok-1, 2024-03-19
-GrokOutput grok(const nn::Scope& scope, const Tensor& tokens, const GrokOptions& options);
+/// positions and capped scores, experts with a gated GELU (by tanh) whose gates are the router's
+/// probabilities as they are, one table for embedding and output, no biases. The router computes in
+/// f32 always. tokens i32 [B, T].
+/// source  xai-org/grok-1, commit 7050ed2, 2024-03-19
+GrokOutput grok(const nn::Scope& scope, const Tensor& tokens, const LanguageOptions& options,
+                const nn::Sequences& sequences = {});
+
+/// The released model: 314 billion parameters in 64 layers.
+LanguageOptions grok_1();
+
+/// The release's rule for an expert's width: 2/3 of `widening` times the model's, rounded up to a
+/// multiple of 8.
+int64_t grok_hidden(int64_t width, double widening);
 
 }  // namespace argosy::models

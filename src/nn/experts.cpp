@@ -58,7 +58,8 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
   check(choices < int64_t{1} << 24, "{} choices are more than f32 counts", choices);
 
   const std::string label = graph.label;
-  const Tensor logits = linear(scope / "router", cast_to(x, DType::f32), count, false);
+  // in f32 always: a rounded router sends tokens to other experts
+  const Tensor logits = kept_wide(linear(scope / "router", cast_to(x, DType::f32), count, false));
   graph.label = label;  // what follows is not the router
   const Tensor probabilities = apply(softmax, {logits});
   const Ordered best = largest(probabilities, options.active);
@@ -80,7 +81,8 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
   const Tensor inside = options.activation(through(rows, "gate", options.hidden)) *
                         through(rows, "value", options.hidden);
   const Tensor gate = apply(gather, {reshape_to(gates, {choices}), order.choices});
-  const Tensor scaled = through(inside, "output", width) *
+  // in f32 always, as Grok-1's release has it: what is rounded here turns later routers
+  const Tensor scaled = kept_wide(through(inside, "output", width)) *
                         cast_to(reshape_to(gate, {token.elements(), 1}), x.dtype());
 
   const float share = 1.0f / static_cast<float>(std::max<int64_t>(1, choices));
@@ -89,6 +91,7 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
       .output = apply(scatter_add, {scaled, token}, {{"rows", tokens}}),
       .balance_loss = reduce_sum(cast_to(chosen, DType::f32) * reduce_mean(probabilities, {0})) *
                       (share * static_cast<float>(count) * options.balance_loss),
+      .probabilities = probabilities,
       .chosen = chosen,
       .dropped_share = (total(chosen) - total(order.counts)) * share};
 }

@@ -19,6 +19,7 @@ struct Mixture {
   /// e), times its weight. The unweighted least is 1, where all experts are used alike. Add it to
   /// the loss.
   Tensor balance_loss;
+  Tensor probabilities;  ///< f32 [N, experts]
   Tensor chosen;         ///< i32 [experts]: how many tokens chose each, dropped ones as well
   Tensor dropped_share;  ///< one f32: the share of the choices that were beyond a capacity
 };

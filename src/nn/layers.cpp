@@ -8,9 +8,7 @@ using namespace ops;
 
 Tensor linear(const Scope& scope, const Tensor& x, int64_t out, bool bias) {
   const int64_t in = x.size(-1);
-  const Tensor y =
-      matrix_multiply(x.rank() == 1 ? reshape_to(x, {1, in}) : x,
-                      scope.parameter("weight", {out, in}, fan_in_uniform(in), true), false, true);
+  const Tensor y = multiply(x, scope.weight("weight", out, in, fan_in_uniform(in)));
   return bias ? y + scope.parameter("bias", {out}, fan_in_uniform(in), false) : y;
 }
 
@@ -24,11 +22,12 @@ Tensor convolution(const Scope& scope, const Tensor& x, int64_t out, int64_t ker
   return bias ? y + scope.parameter("bias", {out}, fan_in_uniform(fan_in), false) : y;
 }
 
-Tensor layer_norm(const Scope& scope, const Tensor& x, double epsilon) {
-  const Shape width = {x.size(-1)};
-  const Tensor weight = scope.parameter("weight", width, constant(1), false),
-               bias = scope.parameter("bias", width, {}, false);
-  return x.graph().add(ops::layer_norm, std::vector{x, weight, bias}, {{"epsilon", epsilon}})[0];
+Tensor layer_norm(const Scope& scope, const Tensor& x, double epsilon, bool bias) {
+  const Type width = {DType::f32, {x.size(-1)}};
+  const Tensor weight = scope.parameter("weight", width.shape, constant(1), false);
+  const Tensor shift = bias ? scope.parameter("bias", width.shape, {}, false)
+                            : x.graph().constant(width, std::vector<std::byte>(width.bytes()));
+  return x.graph().add(ops::layer_norm, std::vector{x, weight, shift}, {{"epsilon", epsilon}})[0];
 }
 
 Tensor rms_norm(const Scope& scope, const Tensor& x, double epsilon) {
@@ -94,8 +93,35 @@ Tensor embedding(const Scope& scope, const Tensor& indices, int64_t entries, int
   return apply(gather, {scope.parameter("weight", {entries, width}, normal(1), true), indices});
 }
 
+namespace {
+
+/// attend() where some keys are padding.
+Tensor attend_to_unpadded(const Tensor& q, const Tensor& k, const Tensor& v,
+                          const ops::AttentionOptions& options, const Tensor& padding) {
+  Graph& graph = q.graph();
+  const int64_t batch = q.size(0), times = q.size(1), keys = k.size(1), heads = q.size(2);
+  const Tensor numbers =
+      where(padding, graph.constant(-1, DType::i32), graph.constant(0, DType::i32));
+  const Tensor zeros = broadcast_shape(graph.constant(0, DType::i32), {batch, times});
+  const Tensor y = attend(q, k, v, options, zeros, numbers);
+  // how many keys each query sees [B, T]
+  const Tensor there = where(padding, graph.constant(0), graph.constant(1));
+  const Tensor seen = options.causal
+                          ? slice_axis(running_sum(there), 1, keys - times, keys)
+                          : broadcast_shape(reduce_sum(there, {1}, true), {batch, times});
+  const Tensor blind = apply(less, {reshape_to(seen, {batch, times, 1, 1}), graph.constant(1)});
+  // [B, 1, G, 1, K], each for the heads of its group
+  const Tensor mean = reshape_to(reduce_mean(v, {1}), {batch, 1, v.size(2), 1, v.size(3)});
+  const Tensor of_heads =
+      reshape_to(broadcast_shape(mean, {batch, 1, v.size(2), heads / v.size(2), v.size(3)}),
+                 {batch, 1, heads, v.size(3)});
+  return where(blind, of_heads, y);
+}
+
+}  // namespace
+
 Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
-                 const Tensor& values, const AttentionOptions& options, const Tensor& segments) {
+                 const Tensor& values, const AttentionOptions& options, const Sight& sight) {
   const int64_t width = queries.size(-1),
                 head = options.head_width > 0 ? options.head_width : width / options.heads;
   const int64_t key_heads = options.key_heads > 0 ? options.key_heads : options.heads;
@@ -109,21 +135,25 @@ Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
   };
   const Tensor q = turned(project("query", queries, options.heads)),
                k = turned(project("key", keys, key_heads)), v = project("value", values, key_heads);
-  const Tensor y = attend(
-      q, k, v, {.causal = options.causal, .window = options.window, .soft_cap = options.soft_cap},
-      segments);
+  const ops::AttentionOptions seen = {.causal = options.causal,
+                                      .scale = options.scale,
+                                      .window = options.window,
+                                      .soft_cap = options.soft_cap};
+  const Tensor y = sight.padding ? attend_to_unpadded(q, k, v, seen, sight.padding)
+                                 : attend(q, k, v, seen, sight.segments);
   return linear(scope / "output",
                 reshape_to(y, {queries.size(0), queries.size(1), options.heads * head}), width,
                 options.bias);
 }
 
 Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
-                      const Tensor& segments) {
-  return attention(scope, x, x, x, options, segments);
+                      const Sight& sight) {
+  return attention(scope, x, x, x, options, sight);
 }
 
 Tensor relu(const Tensor& x) { return apply(ops::relu, {x}); }
 Tensor gelu(const Tensor& x) { return apply(ops::gelu, {x}); }
+Tensor gelu_tanh(const Tensor& x) { return apply(ops::gelu_tanh, {x}); }
 Tensor silu(const Tensor& x) { return apply(ops::silu, {x}); }
 
 Tensor mlp(const Scope& scope, const Tensor& x, int64_t hidden, Activation activation, bool bias) {

@@ -17,7 +17,7 @@ Tensor convolution(const Scope& scope, const Tensor& x, int64_t out, int64_t ker
                    const ops::ConvolutionOptions& options = {}, bool bias = true);
 
 /// Over the last axis. Parameters: weight, bias.
-Tensor layer_norm(const Scope& scope, const Tensor& x, double epsilon = 1e-5);
+Tensor layer_norm(const Scope& scope, const Tensor& x, double epsilon = 1e-5, bool bias = true);
 /// y = x / sqrt(mean(x^2) + epsilon) * weight, over the last axis.
 Tensor rms_norm(const Scope& scope, const Tensor& x, double epsilon = 1e-6);
 /// Each group of channels of each image by itself. Parameters: weight [C], bias [C].
@@ -39,23 +39,30 @@ struct AttentionOptions {
   int64_t head_width = 0;  ///< 0: the width of x over heads
   bool causal = false;
   bool bias = true;
+  double scale = 0;     ///< as ops::AttentionOptions says
   int64_t window = 0;   ///< as ops::AttentionOptions says
   double soft_cap = 0;  ///< as ops::AttentionOptions says
   double rotary_base =
       0;  ///< queries and keys turn with their place, see ops::rotary; 0: they do not
 };
-/// Queries [B, T, D] attend to keys and values [B, S, D], within `segments` (i32 [B, T], T = S) if
-/// given. Parameters: query, key, value, output (linear each).
+/// Which keys a query sees, beside what AttentionOptions say.
+struct Sight {
+  Tensor segments;  ///< i32 [B, T], T = S: keys of its own number; empty: all
+  Tensor padding;   ///< bool [B, S]: keys that nobody sees; a query that then sees none gets the
+                    ///< mean of all values; empty: there are none. Not together with segments.
+};
+/// Queries [B, T, D] attend to keys and values [B, S, D]. Parameters: query, key, value, output
+/// (linear each).
 Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
-                 const Tensor& values, const AttentionOptions& options,
-                 const Tensor& segments = {});
+                 const Tensor& values, const AttentionOptions& options, const Sight& sight = {});
 /// Attention of x [B, T, D] to itself.
 Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,
-                      const Tensor& segments = {});
+                      const Sight& sight = {});
 
 using Activation = Tensor (*)(const Tensor&);
 Tensor relu(const Tensor& x);
 Tensor gelu(const Tensor& x);
+Tensor gelu_tanh(const Tensor& x);  ///< the approximation by tanh
 Tensor silu(const Tensor& x);
 
 /// linear, activation, linear back to the width of x. Parameters: up, down.

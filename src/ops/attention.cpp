@@ -17,7 +17,8 @@ constexpr double kNothing = -std::numeric_limits<double>::infinity();
 struct Attention {
   int64_t b, t, s, h, g, d;
   AttentionOptions options;
-  const int32_t* segments = nullptr;  ///< [B, T]; null: one segment
+  const int32_t* segments = nullptr;      ///< [B, T]; null: one segment
+  const int32_t* key_segments = nullptr;  ///< [B, S]
 
   Attention(const Shape& q, const Shape& k, const Attributes& attributes)
       : b(q[0]),
@@ -36,7 +37,13 @@ struct Attention {
     if (key < first_key(query) || key > last_key(query)) return false;
     if (!segments) return true;
     const int32_t own = segments[batch * t + query];
-    return own >= 0 && segments[batch * t + key] == own;
+    return own >= 0 && key_segments[batch * s + key] == own;
+  }
+  /// Segments, and perhaps those of the keys, stand from operand `first` on.
+  void read_segments(const KernelArgs& a, size_t first) {
+    if (a.in_types.size() <= first) return;
+    segments = a.in<int32_t>(first).data();
+    key_segments = a.in_types.size() > first + 1 ? a.in<int32_t>(first + 1).data() : segments;
   }
   size_t query_at(int64_t batch, int64_t query, int64_t head) const {
     return static_cast<size_t>(((batch * t + query) * h + head) * d);
@@ -56,10 +63,10 @@ struct Attention {
 };
 
 /// The types of y and the log-sum-exp for q, k and v, which stand from operand `first` on, and
-/// perhaps segments at `segments`.
+/// perhaps segments from `segments` on.
 std::vector<Type> outputs_of(const InferArgs& args, size_t first, size_t segments) {
-  args.require(args.in.size() == segments || args.in.size() == segments + 1,
-               "needs q, k, v and perhaps segments");
+  args.require(args.in.size() >= segments && args.in.size() <= segments + 2,
+               "needs q, k, v and perhaps segments and the keys' segments");
   const Types in = args.in.subspan(first, 3);
   const Shape &q = in[0].shape, &k = in[1].shape;
   args.require(q.size() == 4 && k.size() == 4 && in[2].shape == k,
@@ -76,8 +83,12 @@ std::vector<Type> outputs_of(const InferArgs& args, size_t first, size_t segment
                "a window needs causal attention and at least one key");
   args.require(options.soft_cap >= 0, "soft_cap is negative");
   if (args.in.size() > segments)
-    args.require(q[1] == k[1] && args.in[segments] == Type{DType::i32, {q[0], q[1]}},
-                 "segments need T = S and are i32 [B, T]");
+    args.require(args.in[segments] == Type{DType::i32, {q[0], q[1]}}, "segments are i32 [B, T]");
+  if (args.in.size() == segments + 1)
+    args.require(q[1] == k[1], "segments need T = S, or the keys' segments beside them");
+  if (args.in.size() == segments + 2)
+    args.require(args.in[segments + 1] == Type{DType::i32, {k[0], k[1]}},
+                 "the keys' segments are i32 [B, S]");
   return {in[0], {DType::f32, {q[0], q[2], q[1]}}};
 }
 
@@ -86,7 +97,7 @@ std::vector<Type> infer(const InferArgs& args) { return outputs_of(args, 0, 3); 
 std::vector<Tensor> gradient(const GradArgs& g) {
   std::vector operands = {g.output_grad(0), g.input(0),  g.input(1),
                           g.input(2),       g.output(0), g.output(1)};
-  if (g.inputs() == 4) operands.push_back(g.input(3));
+  for (size_t i = 3; i < g.inputs(); ++i) operands.push_back(g.input(i));
   std::vector<Tensor> grads = g.input(0).graph().add(attention_gradient, operands, g.attributes());
   grads.resize(g.inputs());  // segments have none
   return grads;
@@ -113,7 +124,7 @@ Score score_of(const AttentionOptions& options, double product) {
 void reference(KernelArgs& a) {
   Attention z(a.shape(0), a.shape(1), a.attributes);
   const auto q = a.in(0), k = a.in(1), v = a.in(2);
-  if (a.in_types.size() > 3) z.segments = a.in<int32_t>(3).data();
+  z.read_segments(a, 3);
   z.for_each_query([&](int64_t b, int64_t h, int64_t t) {
     std::vector<double> scores(static_cast<size_t>(z.s), kNothing), y(static_cast<size_t>(z.d));
     double top = kNothing;
@@ -150,7 +161,7 @@ std::vector<Type> infer_gradient(const InferArgs& args) {
 void gradient_reference(KernelArgs& a) {
   Attention z(a.shape(1), a.shape(2), a.attributes);
   const auto dy = a.in(0), q = a.in(1), k = a.in(2), v = a.in(3), y = a.in(4), lse = a.in(5);
-  if (a.in_types.size() > 6) z.segments = a.in<int32_t>(6).data();
+  z.read_segments(a, 6);
   std::vector<double> dq(q.size()), dk(k.size()), dv(v.size());
   z.for_each_query([&](int64_t b, int64_t h, int64_t t) {
     const size_t row = z.query_at(b, t, h);
@@ -187,9 +198,10 @@ Attributes options(bool causal, int64_t window = 0, double soft_cap = 0) {
   return {{"causal", causal}, {"scale", 0.5}, {"window", window}, {"soft_cap", soft_cap}};
 }
 
-/// Self-attention within segments 0, 1 and 2, as they fall.
-Sample packed(Sample sample, int64_t b, int64_t t) {
+/// Attention within segments 0, 1 and 2, as they fall; with `s` the keys have their own.
+Sample packed(Sample sample, int64_t b, int64_t t, int64_t s = 0) {
   sample.inputs.push_back({DType::i32, {b, t}});
+  if (s > 0) sample.inputs.push_back({DType::i32, {b, s}});
   sample.index_limit = 3;
   return sample;
 }
@@ -221,7 +233,8 @@ extern const OpDef attention = {
         "y = softmax(scores) v per head with scores = scale q k^T, bent to soft_cap "
         "tanh(scores / soft_cap) if soft_cap > 0; a query sees all keys, with causal those up to "
         "its own, with window > 0 the last so many of them, with segments [B, T] those of its own "
-        "segment (negative: none, y = 0); also the log-sum-exp of the scores [B, H, T]",
+        "segment (negative: none, y = 0), where the keys' segments [B, S] may differ from the "
+        "queries'; also the log-sum-exp of the scores [B, H, T]",
     .infer = infer,
     .gradient = gradient,
     .flops =
@@ -244,14 +257,17 @@ extern const OpDef attention = {
                 packed(sample({{2, 6, 2, 3}, {2, 6, 2, 3}, {2, 6, 2, 3}}, options(false)), 2, 6),
                 packed(
                     sample({{2, 141, 2, 5}, {2, 141, 1, 5}, {2, 141, 1, 5}}, options(true, 65, 2)),
-                    2, 141)},
+                    2, 141),
+                packed(sample({{2, 5, 2, 3}, {2, 9, 1, 3}, {2, 9, 1, 3}}, options(true)), 2, 5, 9),
+                packed(sample({{1, 70, 2, 4}, {1, 133, 2, 4}, {1, 133, 2, 4}}, options(true, 0, 3)),
+                       1, 70, 133)},
 };
 
 extern const OpDef attention_gradient = {
     .name = "attention_gradient",
     .formula =
         "gradients of attention for q, k and v, from dy, q, k, v, y, the log-sum-exp and perhaps "
-        "segments",
+        "segments and the keys' segments",
     .infer = infer_gradient,
     .flops =
         [](Types in, Types, const Attributes& attributes) {
@@ -263,7 +279,8 @@ extern const OpDef attention_gradient = {
     .samples = {gradient_sample(5, 5, 2, 1, 4), gradient_sample(67, 131, 2, 1, 20),
                 gradient_sample(3, 3, 1, 1, 1), gradient_sample(75, 139, 4, 2, 33, 66),
                 gradient_sample(9, 11, 2, 2, 4, 3), gradient_sample(70, 70, 2, 1, 5, 0, 0.7),
-                packed(gradient_sample(141, 141, 2, 1, 6, 65, 2), 1, 141)},
+                packed(gradient_sample(141, 141, 2, 1, 6, 65, 2), 1, 141),
+                packed(gradient_sample(70, 133, 2, 1, 6), 1, 70, 133)},
 };
 
 }  // namespace argosy::ops

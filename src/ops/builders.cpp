@@ -24,6 +24,11 @@ DType result_dtype(const InferArgs& args, DType natural) {
   return args.attributes.get_or("dtype", natural);
 }
 
+Tensor kept_wide(const Tensor& x) {
+  x.graph().nodes()[static_cast<size_t>(x.value().node)].attributes.set("wide", true);
+  return x;
+}
+
 Tensor cast_to(const Tensor& x, DType dtype) {
   return x.dtype() == dtype ? x : apply(cast, {x}, {{"dtype", dtype}});
 }
@@ -163,10 +168,12 @@ Tensor counts_of(const Tensor& x, int64_t size) {
 }
 
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options,
-              const Tensor& segments) {
+              const Tensor& segments, const Tensor& key_segments) {
   const double width = static_cast<double>(std::max<int64_t>(1, q.size(-1)));
+  check(segments || !key_segments, "the keys have segments and the queries have none");
   std::vector operands = {q, k, v};
-  if (segments) operands.push_back(segments);
+  for (const Tensor& numbers : {segments, key_segments})
+    if (numbers) operands.push_back(numbers);
   return q.graph().add(attention, operands,
                        {{"causal", options.causal},
                         {"scale", options.scale == 0 ? 1 / std::sqrt(width) : options.scale},

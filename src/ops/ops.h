@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/block_format.h"
 #include "ir/graph.h"
 #include "ir/op.h"
 
@@ -35,10 +36,13 @@ extern const OpDef gather, scatter_add, scatter_last, top_k, sort;
 extern const OpDef matmul, grouped_matmul, grouped_matmul_gradient_weight;
 extern const OpDef convolution, convolution_gradient_input, convolution_gradient_weight;
 extern const OpDef max_pool, max_pool_gradient, average_pool, average_pool_gradient;
+// Weights in blocks.
+extern const OpDef block_matmul, block_gather;
 // Normalisation, attention, losses.
 extern const OpDef softmax, layer_norm, layer_norm_gradient, rms_norm, rms_norm_gradient;
 extern const OpDef group_norm, group_norm_gradient;
-extern const OpDef attention, attention_gradient, rotary;
+extern const OpDef attention, attention_gradient, rotary, rotary_angles;
+extern const OpDef cache_write, paged_attention;
 extern const OpDef cross_entropy, cross_entropy_gradient, projected_cross_entropy;
 // Random numbers.
 extern const OpDef random_uniform, random_normal;
@@ -63,6 +67,8 @@ Tensor apply(const OpDef& op, std::initializer_list<Tensor> inputs, Attributes a
 Tensor constant_like(const Tensor& like, float value);
 
 Tensor cast_to(const Tensor& x, DType dtype);
+/// Marks the node that gives x: also in a graph that is computed in bf16 it reads and gives f32.
+Tensor kept_wide(const Tensor& x);
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 /// Sum, mean or maximum over `axes` (negative count from the end; empty means all).
 Tensor reduce_sum(const Tensor& x, std::vector<int64_t> axes = {}, bool keep = false);
@@ -86,6 +92,12 @@ Tensor matrix_multiply(const Tensor& a, const Tensor& b, bool transpose_a = fals
 /// weight is [E, M, K].
 Tensor multiply_groups(const Tensor& x, const Tensor& weight, const Tensor& counts,
                        bool transpose_b = false);
+
+/// x [N, K] and weights of `outputs` rows each, in panels of their formats (ir/panels.h) -> [N, M]
+/// of each.
+std::vector<Tensor> multiply_blocks(const Tensor& x, const std::vector<Tensor>& weights,
+                                    const std::vector<BlockFormat>& formats,
+                                    const std::vector<int64_t>& outputs);
 
 struct ConvolutionOptions {
   std::vector<int64_t> stride = {1, 1},
@@ -112,10 +124,11 @@ struct AttentionOptions {
 };
 AttentionOptions attention_options(const Attributes& attributes);
 /// q [B, T, H, D], k and v [B, S, G, D], H a multiple of G -> [B, T, H, D]. With segments (i32
-/// [B, T], T = S) a query sees keys of its own number only; negative is padding, sees nothing and
-/// gives 0.
+/// [B, T]) a query sees keys of its own number only; negative is padding, sees nothing and gives 0.
+/// The keys' numbers are key_segments (i32 [B, S]), or segments where there are none (T = S).
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v,
-              const AttentionOptions& options = {}, const Tensor& segments = {});
+              const AttentionOptions& options = {}, const Tensor& segments = {},
+              const Tensor& key_segments = {});
 
 struct Ordered {
   Tensor values, indices;  ///< indices are i32 within the row

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
-#include "base/byte_size.h"
 #include "base/error.h"
 #include "engine/state_file.h"
 #include "nn/layers.h"
 #include "nn/training.h"
 #include "ops/ops.h"
+#include "run/training_options.h"
 
 namespace argosy::run {
 namespace {
@@ -18,10 +18,6 @@ Type image_type(const Recipe& recipe, int64_t batch_size) {
 
 int64_t output_count(const Recipe& recipe) {
   return static_cast<int64_t>(recipe.data.outputs.size());
-}
-
-PassOptions passes_of(const Recipe& recipe) {
-  return {.bf16 = recipe.training.precision == "bf16"};
 }
 
 struct Built {
@@ -49,7 +45,7 @@ Session inference_session(const Recipe& recipe, int64_t batch_size) {
   const nn::Scope scope(graph, false);
   const Built built = build(scope, recipe, images, {});
   graph.output("outputs", built.normal * built.deviation + built.mean);
-  return Session(std::move(graph), {.passes = passes_of(recipe)});
+  return Session(std::move(graph), inference_options(recipe));
 }
 
 }  // namespace
@@ -79,21 +75,8 @@ Session training_session(const Recipe& recipe, const OutputScale& scale) {
   const Tensor counted = cast_to(recorded, DType::f32), error = (built.normal - wanted) * counted;
   const auto limit = static_cast<float>(recipe.training.error_limit);
   const Tensor cost = limit > 0 ? nn::huber(error, limit) : error * error;
-  nn::add_training_step(scope, {reduce_sum(cost), reduce_sum(counted)},
-                        {.name = recipe.optimizer.name,
-                         .state = recipe.optimizer.state,
-                         .weight_decay = static_cast<float>(recipe.optimizer.weight_decay),
-                         .beta1 = static_cast<float>(recipe.optimizer.beta1),
-                         .beta2 = static_cast<float>(recipe.optimizer.beta2),
-                         .epsilon = static_cast<float>(recipe.optimizer.epsilon),
-                         .momentum = static_cast<float>(recipe.optimizer.momentum),
-                         .clip_norm = static_cast<float>(recipe.optimizer.clip_norm),
-                         .average_decay = static_cast<float>(recipe.average.decay),
-                         .accumulate = recipe.training.accumulate});
-  PassOptions passes = passes_of(recipe);
-  passes.memory.bytes = read_byte_size(recipe.memory.limit, "memory.limit");
-  return Session(std::move(graph), {.passes = std::move(passes),
-                                    .seed = static_cast<uint64_t>(recipe.training.seed)});
+  nn::add_training_step(scope, {reduce_sum(cost), reduce_sum(counted)}, optimizer_options(recipe));
+  return Session(std::move(graph), training_options(recipe));
 }
 
 Policy::Policy(const Recipe& recipe, int64_t batch_size)

@@ -52,6 +52,4 @@ class Policy {
   std::span<const float> result_;
 };
 
-inline constexpr const char* kStateFile = "state.safetensors";  ///< in a checkpoint's folder
-
 }  // namespace argosy::run

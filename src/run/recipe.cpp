@@ -4,11 +4,13 @@
 
 #include <toml++/toml.h>
 #include <algorithm>
+#include <functional>
 #include <sstream>
 
 #include "base/byte_size.h"
 #include "base/error.h"
 #include "base/nearest.h"
+#include "models/language.h"
 #include "run/recipe_keys.h"
 
 namespace argosy::run {
@@ -176,17 +178,42 @@ void apply_override(Recipe& recipe, const std::string& text) {
   set(recipe, key, table ? *table->get("value") : node, where);
 }
 
-/// What no single key can tell.
-void check_together(const Recipe& recipe, const std::string& name) {
-  const auto wrong = [&](std::string what, std::string fix) {
-    throw Error({.what = std::move(what), .where = name, .fix = std::move(fix)});
-  };
+using Wrong = std::function<void(std::string what, std::string fix)>;
+
+void check_language(const Recipe& recipe, const Wrong& wrong) {
+  const Recipe::Language& l = recipe.language;
+  const int64_t key_heads = l.key_heads > 0 ? l.key_heads : l.heads;
+  if (l.head_width == 0 && l.width % l.heads != 0)
+    wrong(
+        fmt::format("language.width is {}, not a multiple of language.heads, {}", l.width, l.heads),
+        "choose a width that the heads divide");
+  if (l.heads % key_heads != 0)
+    wrong(fmt::format("language.heads is {}, not a multiple of language.key_heads, {}", l.heads,
+                      key_heads),
+          "choose key heads that divide the heads");
+  const int64_t head = l.head_width > 0 ? l.head_width : l.width / l.heads;
+  if (recipe.model.name != "gpt" && head % 2 != 0)
+    wrong(fmt::format("a head has {} numbers, which must be even", head),
+          "give language.head_width an even number");
+  if (recipe.model.name == "gpt" && (l.head_width > 0 || key_heads != l.heads))
+    wrong("gpt has as many key heads as heads, and their width is the model's over them",
+          "leave out language.key_heads and language.head_width");
+  if (l.active > l.experts)
+    wrong(fmt::format("language.active is {}, but there are {} experts", l.active, l.experts),
+          "choose at most language.experts");
+  const double tokens =
+                   static_cast<double>(l.context) * static_cast<double>(recipe.training.batch_size),
+               choices = tokens * static_cast<double>(l.active);
+  if (choices >= 0x1p24)
+    wrong(fmt::format("a batch of {} sequences of {} tokens is {:.0f} choices of experts, the most "
+                      "is {:.0f}",
+                      recipe.training.batch_size, l.context, choices, 0x1p24 - 1),
+          "make training.batch_size or language.context smaller; training.accumulate adds batches "
+          "up");
+}
+
+void check_policy(const Recipe& recipe, const Wrong& wrong) {
   const Recipe::Model& model = recipe.model;
-  for (const Key& key : key_table())  // keys that must be given and were not
-    if (const auto broken = broken_limit(key, key.get(recipe)))
-      wrong(fmt::format("{} is not given", key.name),
-            fmt::format("add {}=... to the command, or to the recipe", key.name));
-  read_byte_size(recipe.memory.limit, name + ", memory.limit");
   if (model.name == "clip_transformer" && model.attention_width % model.attention_heads != 0)
     wrong(fmt::format("model.attention_width is {}, not a multiple of model.attention_heads, {}",
                       model.attention_width, model.attention_heads),
@@ -203,7 +230,24 @@ void check_together(const Recipe& recipe, const std::string& name) {
           "make training.batch_size, model.frames or the image smaller");
 }
 
+/// What no single key can tell.
+void check_together(const Recipe& recipe, const std::string& name) {
+  const Wrong wrong = [&](std::string what, std::string fix) {
+    throw Error({.what = std::move(what), .where = name, .fix = std::move(fix)});
+  };
+  for (const Key& key : key_table())  // keys that must be given and were not
+    if (const auto broken = broken_limit(key, key.get(recipe)))
+      wrong(fmt::format("{} is not given", key.name),
+            fmt::format("add {}=... to the command, or to the recipe", key.name));
+  read_byte_size(recipe.memory.limit, name + ", memory.limit");
+  (is_language_recipe(recipe) ? check_language : check_policy)(recipe, wrong);
+}
+
 }  // namespace
+
+bool is_language_recipe(const Recipe& recipe) {
+  return models::is_language_model(recipe.model.name);
+}
 
 Recipe parse_recipe(std::string_view text, const std::string& name,
                     std::span<const std::string> overrides) {

@@ -24,6 +24,23 @@ struct Recipe {
     bool operator==(const Model&) const = default;
   } model;
 
+  /// Of language models.
+  struct Language {
+    int64_t vocabulary = 0;
+    int64_t context = 256;
+    int64_t width = 256, layers = 4;
+    int64_t heads = 4, key_heads = 0, head_width = 0;
+    int64_t hidden = 0;
+    int64_t experts = 8, active = 2;
+    double epsilon = 1e-5, rotary_base = 10000;
+    double z_loss = 0, balance_loss = 0.01;
+    int64_t adapter_rank = 0;
+    double adapter_scale = 2;
+    std::string tokenizer = "characters";
+    int64_t sample_tokens = 100;
+    bool operator==(const Language&) const = default;
+  } language;
+
   struct Data {
     std::string path;
     std::string camera;
@@ -92,6 +109,9 @@ struct Recipe {
 
   bool operator==(const Recipe&) const = default;
 };
+
+/// Whether the recipe trains a language model and not a policy.
+bool is_language_recipe(const Recipe& recipe);
 
 /// Reads a recipe and applies overrides "section.key=value" on top. A value is TOML; what is not
 /// TOML is taken as text, so quotes are not needed. Keys left out have their defaults.

@@ -35,12 +35,14 @@ struct Checkpoint {
 ///
 ///   recipe.toml                as resolved, every key
 ///   split.json                 the episodes it learns from and those held out (split_record.h)
+///   text.json, tokenizer.json  what a language model learns from (learned_text.h), and its tokens
 ///   events.out.tfevents.*      curves, one file per process
 ///   checkpoints/STEP/          position.json, what the engine wrote, files.json with the size and
 ///                              CRC-32C of each, written last
 ///   last, best                 links to checkpoints
 ///   .lock                      held while somebody trains
 inline constexpr const char* kRecipeFile = "recipe.toml";
+inline constexpr const char* kStateFile = "state.safetensors";  ///< in a checkpoint's folder
 
 /// True if `folder` holds a run.
 bool is_run(const Path& folder);

@@ -1,32 +1,13 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
-#include <sys/wait.h>
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "base/files.h"
-#include "shared.h"
+#include "cli/said.h"
 
 using namespace argosy;
-
-namespace {
-
-struct Said {
-  int code = 0;
-  std::string out, err;
-};
-
-Said run(const std::string& arguments) {
-  const test::TemporaryFolder temporary;
-  const Path out = temporary.path() / "out", err = temporary.path() / "err";
-  const int status = std::system(
-      fmt::format("{} {} > {} 2> {}", ARGOSY_PROGRAM, arguments, out.string(), err.string())
-          .c_str());
-  return {WEXITSTATUS(status), read_file(out), read_file(err)};
-}
-
-}  // namespace
+using test::run;
+using test::Said;
 
 TEST_CASE("command line: a misspelt command names the nearest") {
   const Said said = run("docter");

@@ -69,6 +69,25 @@ TEST_CASE("mixed precision: each op reads and gives what its trait says") {
   CHECK(narrow > 20);
 }
 
+TEST_CASE("mixed precision: a node that is kept wide reads and gives f32 beside narrow ones") {
+  Graph graph;
+  const Type matrix = {DType::f32, {16, 16}};
+  const Tensor x = graph.input("x", matrix), w = graph.input("w", matrix);
+  const Tensor y = ops::matrix_multiply(x, w);
+  graph.output("narrow", ops::matrix_multiply(y, w));
+  graph.output("wide", ops::kept_wide(ops::matrix_multiply(y, w, true)));
+  const Graph after = narrowed(std::move(graph));
+  int wide = 0;
+  for (const Node& node : after.nodes()) {
+    if (node.op != &ops::matmul) continue;
+    const bool kept = node.attributes.get<bool>("transpose_a");
+    wide += kept;
+    for (const Value& input : node.inputs)
+      CHECK(after.type(input).dtype == (kept ? DType::f32 : DType::bf16));
+  }
+  CHECK(wide == 1);
+}
+
 TEST_CASE("mixed precision: inputs, outputs and state keep their dtypes") {
   const Graph before = small_model(), after = narrowed(small_model());
   const auto same = [&](const std::vector<Port>& a, const std::vector<Port>& b) {

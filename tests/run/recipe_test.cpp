@@ -53,8 +53,8 @@ TEST_CASE("recipe: what is written back shows every key and reads as the same re
 }
 
 TEST_CASE("recipe: the recipes that come with Argosy are legal and differ from the defaults") {
-  for (const char* name :
-       {"drive.toml", "drive-overview.toml", "drive-pilotnet.toml", "drive-clip.toml"}) {
+  for (const char* name : {"drive.toml", "drive-overview.toml", "drive-pilotnet.toml",
+                           "drive-clip.toml", "shakespeare-gpt.toml", "grok-tiny.toml"}) {
     INFO(name);
     const Recipe recipe = load_recipe(Path(ARGOSY_SOURCE_DIR) / "recipes" / name);
     CHECK(parse_recipe(to_toml(recipe), "resolved") == recipe);

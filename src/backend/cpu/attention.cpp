@@ -115,7 +115,7 @@ int64_t ForwardOf(const AttentionShape& z, const AttentionData& a, const Attenti
   if (!memory) return scratch.used();
   const auto panel_at = [&](int64_t p) {
     const int64_t begin = part.query_begin + p % panels * kTileWidth;
-    return Run(z, a, part.batch, begin, std::min(kTileWidth, part.query_end - begin));
+    return Run::of_queries(z, a, part.batch, begin, std::min(kTileWidth, part.query_end - begin));
   };
   std::fill_n(sums, all * kTileWidth * padded, 0.0f);
   std::fill_n(tops, all * kTileWidth, kNothing);
@@ -127,10 +127,11 @@ int64_t ForwardOf(const AttentionShape& z, const AttentionData& a, const Attenti
     PackColumns<Format>(q + z.query(part.batch, panel.begin, part.head_begin + p / panels),
                         z.query_step(), panel.count, z.d, to, kTileWidth);
   }
-  const Run block(z, a, part.batch, part.query_begin, part.query_end - part.query_begin);
+  const Run block =
+      Run::of_queries(z, a, part.batch, part.query_begin, part.query_end - part.query_begin);
   const int64_t end = std::min(part.key_end, z.last_key(part.query_end - 1) + 1);
   for (int64_t first = z.first_key(part.query_begin) / kKeys * kKeys; first < end; first += kKeys) {
-    const Run tile(z, a, part.batch, first, std::min(kKeys, z.s - first));
+    const Run tile = Run::of_keys(z, a, part.batch, first, std::min(kKeys, z.s - first));
     if (Meeting(z, block, tile).empty()) continue;
     const int64_t at = z.key(part.batch, first, part.group);
     PackColumns<Format>(k + at, z.key_step(), tile.count, z.d, keys, kScoreRows);
@@ -185,7 +186,7 @@ std::optional<Kernel> make_attention(const KernelRequest& request) {
         AttentionData data(dtype);
         data.q = k.in_bytes[0], data.k = k.in_bytes[1], data.v = k.in_bytes[2];
         data.out = k.out_bytes[0], data.lse_out = k.out(1).data();
-        if (z.segmented) data.segments = k.in<int32_t>(3).data();
+        data.read_segments(k, 3);
         run_attention(z, data, HWY_DYNAMIC_DISPATCH(Forward), heads_together(z), kQueries, z.s, {});
       }};
 }

@@ -173,13 +173,14 @@ int64_t GradientOf(const AttentionShape& z, const AttentionData& a, const Attent
   };
   const auto run_at = [&](int64_t p) {
     const int64_t begin = part.query_begin + p * kTileWidth;
-    return Run(z, a, part.batch, begin, std::min(kTileWidth, part.query_end - begin));
+    return Run::of_queries(z, a, part.batch, begin, std::min(kTileWidth, part.query_end - begin));
   };
-  const Run block(z, a, part.batch, part.query_begin, part.query_end - part.query_begin);
+  const Run block =
+      Run::of_queries(z, a, part.batch, part.query_begin, part.query_end - part.query_begin);
   for (int64_t head = part.head_begin; head < part.head_end; ++head) {
     for (int64_t p = 0; p < panels; ++p) panel_at(p).load(z, a, part.batch, head, run_at(p));
     for (int64_t first = part.key_begin; first < part.key_end; first += kKeys) {
-      const Run tile(z, a, part.batch, first, std::min(kKeys, z.s - first));
+      const Run tile = Run::of_keys(z, a, part.batch, first, std::min(kKeys, z.s - first));
       const bool met = !Meeting(z, block, tile).empty();
       if (!met && !part.gives_dkv) continue;
       const int64_t at = z.key(part.batch, first, part.group), step = z.key_step();
@@ -275,7 +276,7 @@ std::optional<Kernel> make_attention_gradient(const KernelRequest& request) {
         data.dy = k.in_bytes[0], data.q = k.in_bytes[1], data.k = k.in_bytes[2];
         data.v = k.in_bytes[3], data.y = k.in_bytes[4], data.lse = k.in(5).data();
         data.dq = k.out_bytes[0], data.dk = k.out_bytes[1], data.dv = k.out_bytes[2];
-        if (z.segmented) data.segments = k.in<int32_t>(6).data();
+        data.read_segments(k, 6);
         run_gradient(z, data);
       }};
 }

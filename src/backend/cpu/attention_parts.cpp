@@ -18,6 +18,12 @@ AttentionShape::AttentionShape(const KernelRequest& request, size_t first, size_
   if (options.window >= s) options.window = 0;  // longer than any past; vectors count in int32
 }
 
+void AttentionData::read_segments(const KernelArgs& k, size_t first) {
+  if (k.in_types.size() <= first) return;
+  segments = k.in<int32_t>(first).data();
+  key_segments = k.in_types.size() > first + 1 ? k.in<int32_t>(first + 1).data() : segments;
+}
+
 namespace {
 
 /// This thread's memory of at least so many floats, from a cache line on; it grows to the largest

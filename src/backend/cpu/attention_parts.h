@@ -22,7 +22,7 @@ struct AttentionShape {
   ops::AttentionOptions options;
   bool segmented;
 
-  /// q and k are operands `first` and after it; perhaps segments, operand `segments`.
+  /// q and k are operands `first` and after it; perhaps segments, from operand `segments` on.
   AttentionShape(const KernelRequest& request, size_t first, size_t segments);
 
   int64_t padded() const { return (d + kWidest - 1) / kWidest * kWidest; }
@@ -59,9 +59,12 @@ struct AttentionData {
   NarrowFunction narrow;
   const std::byte *dy = nullptr, *q = nullptr, *k = nullptr, *v = nullptr, *y = nullptr;
   const float* lse = nullptr;
-  const int32_t* segments = nullptr;
+  const int32_t *segments = nullptr, *key_segments = nullptr;  ///< [B, T]; [B, S]
   std::byte *out = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
   float* lse_out = nullptr;
+
+  /// Segments, and perhaps those of the keys, stand from operand `first` on.
+  void read_segments(const KernelArgs& k, size_t first);
 };
 
 /// What one thread computes at a time: these queries of some heads of a group with these keys.
@@ -95,11 +98,18 @@ struct Run {
   const int32_t* numbers;
   SegmentRange segments;
 
-  Run(const AttentionShape& z, const AttentionData& a, int64_t batch, int64_t first, int64_t n)
-      : begin(first),
-        count(n),
-        numbers(z.segmented ? a.segments + batch * z.t + first : nullptr),
-        segments(numbers, n) {}
+  static Run of_queries(const AttentionShape& z, const AttentionData& a, int64_t batch,
+                        int64_t first, int64_t n) {
+    return {first, n, z.segmented ? a.segments + batch * z.t + first : nullptr};
+  }
+  static Run of_keys(const AttentionShape& z, const AttentionData& a, int64_t batch, int64_t first,
+                     int64_t n) {
+    return {first, n, z.segmented ? a.key_segments + batch * z.s + first : nullptr};
+  }
+
+ private:
+  Run(int64_t first, int64_t n, const int32_t* of_each)
+      : begin(first), count(n), numbers(of_each), segments(of_each, n) {}
 };
 
 /// The keys of a tile, counted from its first, that some query of a panel sees; with masks where

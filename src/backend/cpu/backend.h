@@ -38,6 +38,9 @@ std::string instruction_set();
 std::vector<std::string> instruction_sets();
 /// For tests: kernels made from now on use that one; "" returns to the best.
 void use_instruction_set(const std::string& name);
+/// For tests: whether kernels made from now on may use the instruction that adds products of bytes
+/// (VNNI), where the CPU has it.
+void allow_byte_products(bool allowed);
 /// oneDNN's version ("3.2.0").
 std::string onednn_version();
 

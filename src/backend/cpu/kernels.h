@@ -54,5 +54,10 @@ std::optional<Kernel> make_projected_cross_entropy(const KernelRequest& request)
 std::optional<Kernel> make_rms_norm(const KernelRequest& request);
 std::optional<Kernel> make_rms_norm_gradient(const KernelRequest& request);
 std::optional<Kernel> make_rotary(const KernelRequest& request);
+std::optional<Kernel> make_rotary_angles(const KernelRequest& request);
+std::optional<Kernel> make_block_matmul(const KernelRequest& request);
+std::optional<Kernel> make_block_gather(const KernelRequest& request);
+std::optional<Kernel> make_cache_write(const KernelRequest& request);
+std::optional<Kernel> make_paged_attention(const KernelRequest& request);
 
 }  // namespace argosy::cpu

@@ -127,9 +127,22 @@ std::optional<Kernel> make_cumulative_sum(const KernelRequest& request) {
       .workspace_bytes = parts > 1 ? static_cast<size_t>(rows * parts) * sizeof(double) : 0};
 }
 
-/// A loop over few numbers, which no second thread would shorten.
+namespace {
+/// Loops over few numbers, which no second thread would shorten.
+Kernel as_reference(const KernelRequest& request) { return {.run = request.op.reference}; }
+}  // namespace
+
 std::optional<Kernel> make_count_values(const KernelRequest& request) {
-  return Kernel{.run = request.op.reference};
+  return as_reference(request);
+}
+std::optional<Kernel> make_block_gather(const KernelRequest& request) {
+  return as_reference(request);
+}
+std::optional<Kernel> make_rotary_angles(const KernelRequest& request) {
+  return as_reference(request);
+}
+std::optional<Kernel> make_cache_write(const KernelRequest& request) {
+  return as_reference(request);
 }
 
 }  // namespace argosy::cpu

@@ -1,0 +1,228 @@
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/line_reader.h"
+#include "serve/conversation.h"
+
+namespace argosy::cli {
+namespace {
+
+struct Options {
+  std::string model, system, complete, chat_format;
+  int64_t context = 0, max_tokens = 0, top_k = 0, seed = 0;
+  double temperature = 0.7, top_p = 0.95, min_p = 0, repetition_penalty = 1;
+  bool json = false;
+};
+
+constexpr const char* kHelp =
+    "/new            begin again\n"
+    "/system TEXT    another system message, and begin again\n"
+    "/quit           end; so does Ctrl-D\n"
+    "A line that ends in \\ goes on in the next; \"\"\" opens and closes a text of many lines.\n"
+    "Ctrl-C stops an answer.\n";
+
+void require(bool holds, const char* flag, double value, const char* limits) {
+  if (!holds)
+    throw Error({.what = fmt::format("{} is {}, it may be {}", flag, value, limits),
+                 .where = "argosy chat",
+                 .fix = "give another value"});
+}
+
+serve::ConversationOptions conversation_options(const Options& o) {
+  require(o.temperature >= 0 && o.temperature <= 100, "--temperature", o.temperature, "0 to 100");
+  require(o.top_p >= 0 && o.top_p <= 1, "--top-p", o.top_p, "0 to 1");
+  require(o.min_p >= 0 && o.min_p <= 1, "--min-p", o.min_p, "0 to 1");
+  require(o.repetition_penalty > 0 && o.repetition_penalty <= 100, "--repetition-penalty",
+          o.repetition_penalty, "above 0, up to 100");
+  for (const auto& [flag, value] : {std::pair{"--top-k", o.top_k}, {"--max-tokens", o.max_tokens}})
+    require(value >= 0, flag, static_cast<double>(value), "0 or more");
+  return {.system = o.system,
+          .chat_format = o.chat_format,
+          .max_tokens = o.max_tokens,
+          .sampling = {.temperature = o.temperature,
+                       .top_p = o.top_p,
+                       .min_p = o.min_p,
+                       .top_k = o.top_k,
+                       .repetition_penalty = o.repetition_penalty,
+                       .seed = static_cast<uint64_t>(o.seed)}};
+}
+
+std::atomic<bool> interrupted = false;
+
+/// Ctrl-C sets `interrupted` and ends a wait for input, nothing else.
+void catch_interrupts() {
+  struct sigaction action{};
+  action.sa_handler = [](int) { interrupted = true; };
+  sigaction(SIGINT, &action, nullptr);
+}
+
+/// While it lives, threads are made that leave Ctrl-C to the one that waits for input.
+class WithoutInterrupts {
+ public:
+  WithoutInterrupts() {
+    sigset_t interrupt;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before_);
+  }
+  ~WithoutInterrupts() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+std::unique_ptr<serve::Generator> open_generator(const run::LanguageModel& model,
+                                                 const Options& options) {
+  const WithoutInterrupts guard;
+  return serve::open_generator(model, {.context = options.context, .sequences = 1});
+}
+
+constexpr const char* name_of(serve::Finish finish) {
+  constexpr const char* names[] = {"stop", "length", "cancelled", "failed"};
+  return names[static_cast<size_t>(finish)];
+}
+
+void print_line(const nlohmann::ordered_json& line) {
+  // what is no UTF-8 has become U+FFFD before
+  fmt::print("{}\n", line.dump());
+  std::fflush(stdout);
+}
+
+/// Says an answer as it comes.
+bool say(std::string_view text, bool json) {
+  if (json)
+    print_line({{"event", "text"}, {"text", text}});
+  else
+    fmt::print("{}", text);
+  std::fflush(stdout);
+  return !interrupted;
+}
+
+void conclude(const serve::Answer& answer, bool json) {
+  if (json) {
+    print_line({{"event", "answer"},
+                {"text", answer.text},
+                {"finish", name_of(answer.finish)},
+                {"prompt_tokens", answer.usage.prompt},
+                {"cached_tokens", answer.usage.cached},
+                {"generated_tokens", answer.usage.generated},
+                {"prefill_s", answer.usage.prefill_s},
+                {"decode_s", answer.usage.decode_s}});
+    return;
+  }
+  fmt::print("\n");
+  if (answer.forgotten > 0)
+    fmt::print(stderr, "(the context is full: {} earlier messages are forgotten)\n",
+               answer.forgotten);
+}
+
+/// One message: a line, several joined by \, or what stands between two """.
+std::optional<std::string> read_message(LineReader& reader) {
+  constexpr std::string_view kQuotes = "\"\"\"";
+  std::optional<std::string> line = reader.read("> ");
+  if (!line) return line;
+  if (line->starts_with(kQuotes)) {
+    std::string text = line->substr(kQuotes.size());
+    while (!text.ends_with(kQuotes)) {
+      line = reader.read(". ");
+      if (!line) return text;
+      text += (text.empty() ? "" : "\n") + *line;
+    }
+    text.resize(text.size() - kQuotes.size());
+    return text;
+  }
+  std::string text = *line;
+  while (text.ends_with('\\')) {
+    text.back() = '\n';
+    line = reader.read(". ");
+    if (!line) break;
+    text += *line;
+  }
+  return text;
+}
+
+int talk(serve::Conversation& conversation, bool json) {
+  const bool at_terminal = isatty(STDIN_FILENO) != 0;
+  LineReader reader(at_terminal);
+  if (at_terminal) fmt::print(stderr, "/help says what can be said beside questions.\n");
+  catch_interrupts();
+  while (true) {
+    interrupted = false;
+    const std::optional<std::string> message = read_message(reader);
+    if (!message) {
+      if (!interrupted) return 0;
+      fmt::print(stderr, "\n");
+      continue;
+    }
+    if (message->find_first_not_of(" \t\n\r") == std::string::npos) continue;
+    if (message->starts_with('/')) {
+      if (*message == "/quit") return 0;
+      if (*message == "/new")
+        conversation.forget();
+      else if (message->starts_with("/system "))
+        conversation.set_system(message->substr(8));
+      else
+        fmt::print(stderr, "{}", kHelp);
+      continue;
+    }
+    try {
+      conclude(conversation.ask(*message, [&](std::string_view text) { return say(text, json); }),
+               json);
+    } catch (const Error& error) {
+      if (!at_terminal) throw;
+      fmt::print(stderr, "{}\n", error.what());  // a text too long, say: the next may do
+    }
+  }
+}
+
+int run(const Options& options) {
+  const serve::ConversationOptions wanted = conversation_options(options);
+  const run::LanguageModel model = run::open_language_model(options.model);
+  const auto generator = open_generator(model, options);
+  if (options.complete.empty()) {
+    serve::Conversation conversation(model, *generator, wanted);
+    return talk(conversation, options.json);
+  }
+  catch_interrupts();
+  if (!options.json) fmt::print("{}", options.complete);
+  conclude(serve::complete(model, *generator, options.complete, wanted,
+                           [&](std::string_view text) { return say(text, options.json); }),
+           options.json);
+  return 0;
+}
+
+}  // namespace
+
+std::function<int()> chat(Arguments& arguments) {
+  auto options = std::make_shared<Options>();
+  arguments.positional("MODEL", options->model,
+                       "a GGUF file, a Hugging Face folder, a run, or a name such as smollm2");
+  arguments.option("--system", options->system, "the system message (default: the model's own)");
+  arguments.option("--complete", options->complete, "go on with this text instead of a talk");
+  arguments.option("--temperature", options->temperature, "0: the most probable token always");
+  arguments.option("--top-p", options->top_p, "draw from the fewest tokens that have this share");
+  arguments.option("--top-k", options->top_k, "draw from so many tokens at most; 0: from all");
+  arguments.option("--min-p", options->min_p,
+                   "leave out tokens less probable than this share of the first's");
+  arguments.option("--repetition-penalty", options->repetition_penalty,
+                   "above 1: tokens that were there become less probable");
+  arguments.option("--seed", options->seed, "another seed, other answers");
+  arguments.option("--max-tokens", options->max_tokens,
+                   "of an answer; 0: as many as the context holds");
+  arguments.option("--context", options->context, "most tokens of a talk; 0: the model's own");
+  arguments.option("--chat-format", options->chat_format,
+                   "how the model reads a talk, where it does not say so itself");
+  arguments.flag("--json", options->json, "print a JSON object a line: pieces of text, answers");
+  return [options] { return run(*options); };
+}
+
+}  // namespace argosy::cli

@@ -1,0 +1,10 @@
+#include "models/language_format.h"
+
+namespace argosy::models {
+
+std::span<const LanguageFormat* const> language_formats() {
+  static constexpr const LanguageFormat* kFormats[] = {&kLlamaFormat};
+  return kFormats;
+}
+
+}  // namespace argosy::models

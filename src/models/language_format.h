@@ -1,0 +1,52 @@
+#pragma once
+#include <span>
+#include <utility>
+#include <variant>
+
+#include "ir/shape.h"
+#include "models/language.h"
+
+/// How files of other programs name what a language model of ours has: one table an architecture,
+/// read by whoever opens or writes such files.
+namespace argosy::models {
+
+/// One of LanguageOptions.
+struct OptionName {
+  std::variant<int64_t LanguageOptions::*, double LanguageOptions::*> option;
+  const char* hugging_face;  ///< its key in config.json
+  const char* gguf;          ///< its key behind "ARCHITECTURE."
+  double least, most;
+  /// What it is where the file does not say; null: the file must say it.
+  double (*otherwise)(const LanguageOptions&) = nullptr;
+};
+
+/// One weight, or one of each layer: {} stands for the layer's number.
+struct WeightName {
+  const char *name, *hugging_face, *gguf;
+  Shape (*shape)(const LanguageOptions&);
+  /// How many heads its rows are cut into, if GGUF has the two halves of each head, which turn
+  /// together, as neighbouring pairs of rows; null where it has the rows as they are.
+  int64_t LanguageOptions::* paired_heads = nullptr;
+  bool untied_only = false;
+};
+
+/// A key whose value is one for all models of the architecture, as JSON. A file that says otherwise
+/// holds another model; a file may be silent.
+using Constant = std::pair<const char*, const char*>;
+
+struct LanguageFormat {
+  const char* architecture;             ///< a name of language_models()
+  const char* hugging_face;             ///< in config.json "architectures"
+  const char* model_type;               ///< in config.json
+  const char* gguf;                     ///< "general.architecture"
+  std::span<const OptionName> options;  ///< in an order in which `otherwise` finds what it needs
+  std::span<const WeightName> weights;
+  std::span<const Constant> hugging_face_constants, gguf_constants;
+};
+
+extern const LanguageFormat kLlamaFormat;
+
+/// Those that files can be of.
+std::span<const LanguageFormat* const> language_formats();
+
+}  // namespace argosy::models

@@ -1,0 +1,85 @@
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/gguf.h"
+#include "run/gguf_vocabulary.h"
+#include "run/model_files.h"
+
+namespace argosy::run {
+namespace {
+
+const models::LanguageFormat& format_of(const GgufMetadata& metadata, const Path& file) {
+  const auto architecture = metadata.text("general.architecture");
+  if (!architecture) fail_model(file, "general.architecture is missing");
+  std::vector<std::string> known;
+  for (const models::LanguageFormat* format : models::language_formats()) {
+    if (*architecture == format->gguf) return *format;
+    known.emplace_back(format->gguf);
+  }
+  fail_model(file,
+             fmt::format("general.architecture is \"{}\", which is not known here", *architecture),
+             fmt::format("use a model of {}", fmt::join(known, ", ")));
+}
+
+/// A text or whole number as models::Constant has it.
+std::string as_json(const GgufMetadata& metadata, const std::string& key) {
+  const GgufValue* value = metadata.find(key);
+  return value->type == GgufType::text && !value->is_array
+             ? fmt::format("\"{}\"", *metadata.text(key))
+             : fmt::format("{}", *metadata.integer(key));
+}
+
+models::LanguageOptions options_of(const models::LanguageFormat& format, const GgufFile& gguf,
+                                   const Path& file) {
+  const GgufMetadata& metadata = gguf.metadata();
+  const std::string prefix = std::string(format.gguf) + ".";
+  for (const auto& [name, wanted] : format.gguf_constants)
+    if (const std::string key = prefix + name; metadata.find(key))
+      if (const std::string value = as_json(metadata, key); value != wanted)
+        fail_model(file, fmt::format("{} is {}; only {} is known here", key, value, wanted),
+                   "use a model without it");
+  const auto lookup = [&](const std::string& key, bool whole) -> std::optional<double> {
+    if (metadata.find(key))
+      return whole ? static_cast<double>(*metadata.integer(key)) : *metadata.number(key);
+    if (key == prefix + "vocab_size")  // older files leave it to the tokens
+      if (const auto tokens = metadata.texts("tokenizer.ggml.tokens"))
+        return static_cast<double>(tokens->size());
+    return std::nullopt;
+  };
+  models::LanguageOptions options =
+      read_options(format, &models::OptionName::gguf, prefix, lookup, file);
+  const std::string turned = prefix + "rope.dimension_count";
+  if (metadata.integer(turned).value_or(options.head_width) != options.head_width)
+    fail_model(file,
+               fmt::format("{} is {}, the heads are {} wide; only whole heads turn here", turned,
+                           *metadata.integer(turned), options.head_width),
+               "use a model of another kind");
+  for (const models::WeightName& row : format.weights)
+    if (row.untied_only) options.tied = !gguf.find(row.gguf);
+  return options;
+}
+
+}  // namespace
+
+LanguageModel open_gguf_model(const Path& file) {
+  auto gguf = std::make_shared<GgufFile>(file);
+  const models::LanguageFormat& format = format_of(gguf->metadata(), file);
+  LanguageModel model;
+  model.path = file;
+  model.name = file.stem();
+  model.kind = "GGUF";
+  model.options = options_of(format, *gguf, file);
+  const std::vector<NamedWeight> wanted =
+      named_weights(format, model.options, &models::WeightName::gguf);
+  model.weights = match_weights(wanted, gguf->tensors(), file);
+  for (size_t i = 0; i < wanted.size(); ++i)
+    if (const auto heads = wanted[i].row->paired_heads)
+      model.weights[i].paired_heads = model.options.*heads;
+  model.tokenizer = read_gguf_tokenizer(gguf->metadata(), file);
+  expect_fit(*model.tokenizer, model.options, file);
+  model.chat_template = gguf->metadata().text("tokenizer.chat_template").value_or("");
+  model.mapping = std::move(gguf);
+  return model;
+}
+
+}  // namespace argosy::run

@@ -1,0 +1,128 @@
+#include "run/language_model.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "run/known_models.h"
+#include "run/model_files.h"
+#include "run/run_folder.h"
+
+namespace argosy::run {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<Path> gguf_files(const Path& folder) {
+  std::vector<Path> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (entry.path().extension() == ".gguf") files.push_back(entry.path());
+  return files;
+}
+
+bool is_there(const Path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+bool is_file(const Path& path) {
+  std::error_code ignored;
+  return !fs::is_directory(path, ignored);
+}
+bool is_hugging_face(const Path& path) { return is_there(path / "config.json"); }
+bool has_one_gguf(const Path& path) { return gguf_files(path).size() == 1; }
+
+LanguageModel open_only_gguf(const Path& folder) {
+  return open_gguf_model(gguf_files(folder).front());
+}
+
+/// The kinds of models, in the order in which they are looked for.
+constexpr struct {
+  bool (*holds)(const Path&);
+  LanguageModel (*open)(const Path&);
+} kKinds[] = {
+    {is_file, open_gguf_model},
+    {is_run, open_run_model},
+    {is_hugging_face, open_hugging_face_model},
+    {has_one_gguf, open_only_gguf},
+};
+
+LanguageModel open_path(const Path& path) {
+  for (const auto& kind : kKinds)
+    if (kind.holds(path)) return kind.open(path);
+  fail_model(
+      path,
+      "the folder holds no model: neither config.json nor one .gguf file, nor a run's recipe.toml",
+      "give a GGUF file, the folder of a run, or a folder with config.json, weights and "
+      "tokenizer.json");
+}
+
+}  // namespace
+
+int64_t Weight::stored_row(int64_t row) const {
+  if (paired_heads == 0) return row;
+  // row j of the first half of a head and row j of the second are the file's rows 2j and 2j + 1
+  const int64_t head = rows() / paired_heads, half = head / 2, place = row % head;
+  return row - place + place % half * 2 + place / half;
+}
+
+void read_rows(const Weight& weight, int64_t first_row, std::span<std::byte> bytes) {
+  const int64_t step = weight.bytes_per_row(), rows = step ? std::ssize(bytes) / step : 0;
+  check(rows * step == std::ssize(bytes) && first_row >= 0 && first_row + rows <= weight.rows(),
+        "{}: {} bytes from row {}", weight.name, bytes.size(), first_row);
+  const std::byte* stored = weight.bytes.data();
+  if (weight.paired_heads == 0) {
+    std::copy_n(stored + first_row * step, bytes.size(), bytes.data());
+    return;
+  }
+  for (int64_t row = 0; row < rows; ++row)
+    std::copy_n(stored + weight.stored_row(first_row + row) * step, step, &bytes[row * step]);
+}
+
+void read_rows_as(BlockFormat format, const Weight& weight, int64_t first_row,
+                  std::span<std::byte> bytes) {
+  if (format == weight.format) return read_rows(weight, first_row, bytes);
+  const int64_t columns = weight.columns(), from = weight.bytes_per_row(),
+                to = row_bytes(format, columns);
+  std::vector<float> numbers(static_cast<size_t>(columns));
+  check(std::ssize(bytes) % to == 0, "{}: {} bytes", weight.name, bytes.size());
+  for (int64_t row = 0; row < std::ssize(bytes) / to; ++row) {
+    dequantize(weight.format, weight.bytes.subspan(weight.stored_row(first_row + row) * from, from),
+               numbers);
+    quantize(format, numbers, bytes.subspan(row * to, to));
+  }
+}
+
+std::vector<float> read_numbers(const Weight& weight) {
+  std::vector<float> numbers(static_cast<size_t>(count(weight.shape)));
+  read_rows_as(BlockFormat::f32, weight, 0, std::as_writable_bytes(std::span(numbers)));
+  return numbers;
+}
+
+const Weight* LanguageModel::find(std::string_view weight) const {
+  const auto found = std::ranges::find(weights, weight, &Weight::name);
+  return found == weights.end() ? nullptr : &*found;
+}
+
+int64_t LanguageModel::parameters() const {
+  int64_t total = 0;
+  for (const Weight& weight : weights) total += count(weight.shape);
+  return total;
+}
+
+size_t LanguageModel::bytes() const {
+  size_t total = 0;
+  for (const Weight& weight : weights) total += weight.bytes.size();
+  return total;
+}
+
+LanguageModel open_language_model(const std::string& name_or_path) {
+  if (is_there(name_or_path)) return open_path(name_or_path);
+  LanguageModel model = open_path(find_installed_model(name_or_path));
+  model.name = name_or_path;
+  return model;
+}
+
+}  // namespace argosy::run

@@ -1,0 +1,59 @@
+#include "run/start_model.h"
+
+#include "base/error.h"
+#include "run/language_training.h"
+#include "run/run_folder.h"
+
+namespace argosy::run {
+
+bool starts_from_model(const Recipe& recipe) {
+  const std::string& start = recipe.training.start_from;
+  return !start.empty() && is_language_recipe(recipe) && !is_run(start);
+}
+
+Recipe with_start_model(Recipe recipe, const Path& folder) {
+  if (!starts_from_model(recipe)) return recipe;
+  Recipe::Language& l = recipe.language;
+  if (is_run(folder)) {
+    const Recipe begun = read_run_recipe(folder);
+    const Recipe::Language own = l;
+    recipe.model = begun.model;
+    l = begun.language;
+    l.context = own.context, l.sample_tokens = own.sample_tokens;
+    return recipe;
+  }
+  const LanguageModel model = open_language_model(recipe.training.start_from);
+  const models::LanguageOptions& o = model.options;
+  const auto fail = [&](const std::string& what, const std::string& fix) {
+    throw Error({.what = what, .where = "training.start_from, " + model.path.string(), .fix = fix});
+  };
+  if (!o.tied)
+    fail("the model has a table of its own for the output", "name a model with one table for both");
+  if (o.embedding_multiplier != 1 || o.output_multiplier != 1 || o.attention_multiplier != 0 ||
+      o.soft_cap != 0 || o.experts > 0)
+    fail("the model has constants that a recipe does not say", "name a model of the Llama family");
+  if (l.context > o.context)
+    fail(fmt::format("the model's context is {}, language.context is {}", o.context, l.context),
+         fmt::format("give language.context at most {}", o.context));
+  recipe.model.name = o.architecture;
+  l.vocabulary = o.vocabulary;
+  l.width = o.width, l.layers = o.layers, l.hidden = o.hidden;
+  l.heads = o.heads, l.key_heads = o.key_heads, l.head_width = o.head_width;
+  l.epsilon = o.epsilon, l.rotary_base = o.rotary_base;
+  return recipe;
+}
+
+void begin_with_model(const Session& session, const LanguageModel& model) {
+  constexpr std::string_view kAverage = "average/", kOptimizer = "optimizer/";
+  for (const TensorView& view : session.state()) {
+    if (view.name.starts_with(kOptimizer)) continue;
+    const std::string name =
+        view.name.starts_with(kAverage) ? view.name.substr(kAverage.size()) : view.name;
+    if (is_of_adapter(name)) continue;
+    const Weight* weight = model.find(name);
+    check(weight && weight->shape == view.type.shape, "{} is {}", name, view.type);
+    read_rows_as(BlockFormat::f32, *weight, 0, view.bytes);
+  }
+}
+
+}  // namespace argosy::run

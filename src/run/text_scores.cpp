@@ -1,0 +1,81 @@
+#include "run/text_scores.h"
+
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "base/error.h"
+#include "run/language_data.h"
+#include "run/language_training.h"
+#include "run/run_folder.h"
+#include "text/tokenizer_files.h"
+
+namespace argosy::run {
+namespace {
+
+constexpr size_t kLargestText = size_t{1} << 31;
+constexpr int64_t kTokensAtOnce = 1024;
+
+/// What is measured, sample by sample.
+struct Measured {
+  const text::Tokenizer& tokenizer;
+  bool segmented = false;
+  int64_t samples = 0;
+  std::function<void(int64_t number, const Sample& to)> sample;
+};
+
+TextScores score(const Recipe& recipe, const Checkpoint& checkpoint, const Measured& measured) {
+  TextScores scores{.step = checkpoint.step};
+  LanguageMeasure measure(recipe, measured.tokenizer, measured.segmented,
+                          std::max<int64_t>(1, kTokensAtOnce / recipe.language.context));
+  measure.load(checkpoint.folder / kStateFile);
+  const CrossEntropy sum =
+      *measure.measure(measured.samples, [&](int64_t number, const Sample& to) {
+        measured.sample(number, to);
+        for (const text::Token target : to.targets)
+          if (target >= 0) scores.bytes += std::ssize(measured.tokenizer.bytes(target));
+      });
+  scores.tokens = sum.tokens;
+  scores.loss = sum.mean();
+  scores.perplexity = std::exp(scores.loss);
+  scores.bits_per_byte =
+      sum.nats / std::numbers::ln2 / static_cast<double>(std::max<int64_t>(1, scores.bytes));
+  return scores;
+}
+
+}  // namespace
+
+TextScores score_text(const Path& run, const Path& text_file, const std::string& checkpoint) {
+  Recipe recipe = read_run_recipe(run);
+  const Checkpoint chosen = find_checkpoint(run, checkpoint);
+  verify_checkpoint(chosen);
+  const auto expect_some = [&](int64_t samples, const char* fix) {
+    if (samples == 0)
+      throw Error({.what = "there is nothing to foretell", .where = text_file, .fix = fix});
+  };
+  if (learns_from(run, text_file)) {
+    recipe.data.path = text_file;
+    const auto data = open_language_data(recipe, run);
+    expect_some(data->held_out_samples(),
+                "give another text, as the run held out none of this one");
+    TextScores scores = score(
+        recipe, chosen,
+        {.tokenizer = data->tokenizer(),
+         .segmented = data->segmented(),
+         .samples = data->held_out_samples(),
+         .sample = [&](int64_t number, const Sample& to) { data->held_out_sample(number, to); }});
+    scores.held_out = true;
+    return scores;
+  }
+  const auto tokenizer = text::open_tokenizer(run);
+  const std::vector<text::Token> tokens = tokenizer->encode(read_file(text_file, kLargestText));
+  const int64_t samples = piece_count(tokens, recipe.language.context);
+  expect_some(samples, "give a text of two tokens at least");
+  return score(
+      recipe, chosen,
+      {.tokenizer = *tokenizer,
+       .samples = samples,
+       .sample = [&](int64_t number, const Sample& to) { put_piece(tokens, number, to); }});
+}
+
+}  // namespace argosy::run

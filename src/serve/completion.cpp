@@ -1,0 +1,413 @@
+#include "serve/completion.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <random>
+
+#include "serve/answer_text.h"
+#include "serve/api_error.h"
+#include "serve/completion_json.h"
+#include "serve/json_grammar.h"
+#include "text/tool_calls.h"
+
+namespace argosy::serve {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using ToolChoice = CompletionRequest::ToolChoice;
+
+// How a call is written, see text/tool_calls.h.
+constexpr std::string_view kCallBegins = "<tool_call>";
+const std::string kBeforeCall = "<tool_call>\n", kAfterCall = "\n</tool_call>";
+
+constexpr int64_t kMostWaiting = 1000;  // answers
+
+double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
+
+std::string random_id() {
+  static std::atomic<uint64_t> count{std::random_device()() * 0x100000001ull};
+  return fmt::format("{:016x}{:08x}", ++count * 0x9E3779B97F4A7C15, std::random_device()());
+}
+
+std::vector<Token> tokens_of(const std::string& text, const text::Tokenizer& tokenizer) {
+  std::vector<Token> tokens = tokenizer.encode(text);
+  if (const auto beginning = tokenizer.beginning()) tokens.insert(tokens.begin(), *beginning);
+  return tokens;
+}
+
+/// One of the answers that a request asks for.
+struct Choice {
+  Choice(size_t index, size_t prompt, std::vector<std::string> stops, std::string begins)
+      : index(index),
+        prompt(prompt),
+        text(std::move(stops)),
+        whole(std::move(begins)),
+        offset(characters(whole)) {}
+
+  size_t index, prompt;  // which
+  AnswerText text;
+  std::string whole;           // all that it said
+  size_t sent = 0;             // of it, in a stream
+  bool calling = false;        // what comes may be a call, and is looked at when it is whole
+  bool begun = false;          // in a stream
+  int64_t offset;              // characters before those of logprobs
+  std::vector<Json> logprobs;  // in a stream: those not sent yet
+  int64_t tokens = 0;
+  std::string finish;  // its reason; "": it goes on
+  Usage usage;
+  uint64_t request = 0;
+  Clock::time_point last;           // token, on the generator's thread
+  std::atomic<bool> enough{false};  // no more tokens, please
+};
+
+/// A request and its answers. All but what is said to be otherwise runs on the exchange's thread.
+class Completion : public std::enable_shared_from_this<Completion> {
+ public:
+  Completion(CompletionRequest request, const ServedModel& model, Metrics& metrics,
+             std::shared_ptr<Exchange> exchange)
+      : request_(std::move(request)),
+        model_(model),
+        metrics_(metrics),
+        exchange_(std::move(exchange)),
+        id_(random_id()),
+        created_(std::chrono::duration_cast<std::chrono::seconds>(
+                     std::chrono::system_clock::now().time_since_epoch())
+                     .count()) {}
+
+  void start();
+
+ private:
+  std::vector<std::vector<Token>> prompts() const;
+  std::optional<JsonGrammar> grammar() const;
+  void submit(Choice& choice, std::vector<Token> prompt, int64_t number,
+              const std::optional<JsonGrammar>& grammar);
+  bool on_token(Choice& choice, const Generated& generated);
+  void add(Choice& choice, const Generated& generated);
+  void add_text(Choice& choice, const std::string& text);
+  void end(Choice& choice, Finish finish, const Usage& usage, const std::string& error);
+  void fail(int status, const std::string& message);
+  void give_up();
+
+  Json chunk() const;
+  void send(const Json& choice_json);
+  void send_delta(Choice& choice, Json delta, const std::string& finish);
+  void send_text(Choice& choice);
+  void finish_stream(Choice& choice);
+  text::Answer calls_of(Choice& choice) const;
+  Json answer_of(Choice& choice) const;
+  Json logprobs_of(const Choice& choice) const;
+  void finish();
+
+  CompletionRequest request_;
+  const ServedModel& model_;
+  Metrics& metrics_;
+  std::shared_ptr<Exchange> exchange_;
+  std::string id_;
+  int64_t created_;
+  Clock::time_point began_ = Clock::now();
+  std::vector<std::unique_ptr<Choice>> choices_;
+  std::vector<int64_t> prompt_tokens_;
+  size_t running_ = 0;
+  bool streaming_ = false, over_ = false;
+};
+
+std::vector<std::vector<Token>> Completion::prompts() const {
+  std::vector<std::vector<Token>> prompts;
+  if (request_.chat) {
+    if (!model_.chat)
+      throw ApiError{
+          .message = fmt::format("The model {} has no chat template; ask /v1/completions, "
+                                 "or start the server with --chat-format",
+                                 model_.name),
+          .param = "model",
+          .code = "unsupported_model"};
+    const bool with_tools = request_.tool_choice != ToolChoice::none;
+    const auto parts = model_.chat->render(
+        request_.messages, true, with_tools ? request_.tool_texts : std::span<const std::string>());
+    prompts.push_back(text::encode_parts(parts, model_.tokenizer).tokens);
+  }
+  for (const auto& prompt : request_.prompts)
+    prompts.push_back(std::holds_alternative<std::string>(prompt)
+                          ? tokens_of(std::get<std::string>(prompt), model_.tokenizer)
+                          : std::get<std::vector<Token>>(prompt));
+  const char* param = request_.chat ? "messages" : "prompt";
+  const int64_t context = model_.generator.context();
+  for (const auto& tokens : prompts) {
+    if (tokens.empty())
+      throw ApiError{.message = "the prompt is empty; give it at least one token", .param = param};
+    if (static_cast<int64_t>(tokens.size()) >= context)
+      throw ApiError{.message = fmt::format("This model's maximum context length is {} tokens, and "
+                                            "the prompt has {}; make it shorter",
+                                            context, tokens.size()),
+                     .param = param,
+                     .code = "context_length_exceeded"};
+  }
+  if (request_.max_tokens && *request_.max_tokens > context)
+    throw ApiError{.message = fmt::format("max_tokens is {}, and this model's maximum context "
+                                          "length is {} tokens; ask for fewer",
+                                          *request_.max_tokens, context),
+                   .param = "max_tokens",
+                   .code = "invalid_value"};
+  return prompts;
+}
+
+/// What the answers must be of, if anything.
+std::optional<JsonGrammar> Completion::grammar() const {
+  const bool call = request_.tool_choice == ToolChoice::required;
+  if (!call && !request_.schema) return {};
+  const char* param = call ? "tool_choice" : "response_format";
+  if (!model_.tree->spells_json() || model_.tokenizer.ends().empty())
+    throw ApiError{.message =
+                       "this model's vocabulary cannot spell JSON or has no token that ends "
+                       "an answer; leave it out",
+                   .param = param};
+  if (!call) return json_grammar(*request_.schema, "response_format.json_schema.schema");
+  std::vector<CallSchema> calls;
+  for (const Tool& tool : request_.tools)
+    if (request_.tool.empty() || tool.name == request_.tool)
+      calls.push_back({tool.name, tool.parameters});
+  return call_grammar(calls, kBeforeCall, kAfterCall, "tools");
+}
+
+void Completion::start() {
+  if (model_.generator.state().waiting >= kMostWaiting)
+    throw ApiError{.status = 429,
+                   .type = "rate_limit_error",
+                   .message = "too many requests wait for an answer; try again later",
+                   .code = "rate_limit_exceeded"};
+  const auto prompts = this->prompts();
+  const auto grammar = this->grammar();
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    prompt_tokens_.push_back(static_cast<int64_t>(prompts[i].size()));
+    for (int64_t k = 0; k < request_.choices; ++k) {
+      std::string begins;
+      if (request_.echo) begins = readable(model_.tokenizer.decode(prompts[i]));
+      choices_.push_back(
+          std::make_unique<Choice>(choices_.size(), i, request_.stops, std::move(begins)));
+    }
+  }
+  running_ = choices_.size();
+  exchange_->when_left([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->give_up();
+  });
+  for (size_t i = 0; i < choices_.size(); ++i)
+    submit(*choices_[i], prompts[choices_[i]->prompt], static_cast<int64_t>(i) % request_.choices,
+           grammar);
+}
+
+void Completion::submit(Choice& choice, std::vector<Token> prompt, int64_t number,
+                        const std::optional<JsonGrammar>& grammar) {
+  Request request;
+  const int64_t room = model_.generator.context() - static_cast<int64_t>(prompt.size());
+  request.max_tokens = std::min(request_.max_tokens.value_or(room), room);
+  request.prompt = std::move(prompt);
+  request.ends = model_.tokenizer.ends();
+  request.sampling = request_.sampling;
+  request.sampling.seed =
+      request_.seed ? static_cast<uint64_t>(*request_.seed) + static_cast<uint64_t>(number)
+                    : uint64_t{std::random_device()()} << 32 | std::random_device()();
+  if (grammar)
+    request.constraint =
+        std::make_shared<JsonConstraint>(model_.tree, model_.tokenizer, request.ends, *grammar);
+  request.on_token = [self = shared_from_this(), &choice](const Generated& generated) {
+    return self->on_token(choice, generated);
+  };
+  request.on_end = [self = shared_from_this(), &choice](Finish finish, const Usage& usage,
+                                                        const std::string& error) {
+    self->exchange_->run(
+        [self, &choice, finish, usage, error] { self->end(choice, finish, usage, error); });
+  };
+  choice.request = model_.generator.submit(std::move(request));
+}
+
+/// On the generator's thread.
+bool Completion::on_token(Choice& choice, const Generated& generated) {
+  const auto now = Clock::now();
+  if (choice.last == Clock::time_point())
+    metrics_.add_first_token(seconds(now - began_));
+  else
+    metrics_.add_next_token(seconds(now - choice.last));
+  choice.last = now;
+  exchange_->run([self = shared_from_this(), &choice, generated] { self->add(choice, generated); });
+  return !choice.enough;
+}
+
+void Completion::add(Choice& choice, const Generated& generated) {
+  if (choice.enough || over_) return;
+  ++choice.tokens;
+  if (request_.sampling.logprobs >= 0)
+    choice.logprobs.push_back(token_json(generated, model_.tokenizer));
+  add_text(choice, choice.text.push(model_.tokenizer.bytes(generated.token)));
+  if (!choice.text.stopped()) return;
+  choice.enough = true;
+  model_.generator.cancel(choice.request);
+}
+
+void Completion::add_text(Choice& choice, const std::string& text) {
+  choice.whole += text;
+  if (request_.stream) send_text(choice);
+}
+
+void Completion::end(Choice& choice, Finish finish, const Usage& usage, const std::string& error) {
+  if (over_) return;
+  if (finish == Finish::failed) return fail(500, error);
+  if (finish == Finish::cancelled && !choice.text.stopped())
+    return fail(503, "the server is stopping");
+  choice.usage = usage;
+  choice.enough = true;
+  add_text(choice, choice.text.finish());
+  choice.finish = finish == Finish::length && !choice.text.stopped() ? "length" : "stop";
+  if (request_.stream) finish_stream(choice);
+  if (--running_ == 0) this->finish();
+}
+
+void Completion::fail(int status, const std::string& message) {
+  over_ = true;
+  give_up();
+  const std::string body =
+      error_json({.status = status, .type = "server_error", .message = message});
+  if (!streaming_) return exchange_->answer({.status = status, .body = body});
+  exchange_->write(event_of(body));
+  exchange_->end();
+}
+
+void Completion::give_up() {
+  for (const auto& choice : choices_) {
+    choice->enough = true;
+    model_.generator.cancel(choice->request);
+  }
+}
+
+/// An answer that is whole taken apart, where it may hold calls.
+text::Answer Completion::calls_of(Choice& choice) const {
+  if (request_.tool_choice == ToolChoice::none) return {};
+  text::Answer answer = text::read_answer(choice.whole);
+  auto& calls = answer.tool_calls;
+  if (!request_.parallel_calls && calls.size() > 1) calls.resize(1);
+  if (!calls.empty() && choice.finish == "stop") choice.finish = "tool_calls";
+  return answer;
+}
+
+// ---- as a stream
+
+Json Completion::chunk() const {
+  return {{"id", (request_.chat ? "chatcmpl-" : "cmpl-") + id_},
+          {"object", request_.chat ? "chat.completion.chunk" : "text_completion"},
+          {"created", created_},
+          {"model", model_.name}};
+}
+
+void Completion::send(const Json& choice_json) {
+  if (!streaming_) {
+    streaming_ = true;
+    exchange_->begin({.type = "text/event-stream; charset=utf-8",
+                      .headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}}});
+  }
+  Json json = chunk();
+  json["choices"] = Json::array({choice_json});
+  if (request_.include_usage) json["usage"] = nullptr;
+  exchange_->write(event_of(to_text(json)));
+}
+
+/// `delta` is the new text where it is no chat.
+void Completion::send_delta(Choice& choice, Json delta, const std::string& finish) {
+  Json json = {{"index", choice.index}};
+  json[request_.chat ? "delta" : "text"] = std::move(delta);
+  json["logprobs"] = logprobs_of(choice);
+  json["finish_reason"] = finish.empty() ? Json() : Json(finish);
+  for (const Json& token : choice.logprobs)
+    choice.offset += characters(token["token"].get_ref<const std::string&>());
+  choice.logprobs.clear();
+  send(json);
+}
+
+/// What may be sent of the text that is there: all, but nothing of what may become a call.
+void Completion::send_text(Choice& choice) {
+  if (request_.chat && !std::exchange(choice.begun, true))
+    send_delta(choice, {{"role", "assistant"}, {"content", ""}}, "");
+  if (choice.calling) return;
+  size_t end = choice.whole.size();
+  if (request_.tool_choice != ToolChoice::none) {
+    const std::string_view unsent = std::string_view(choice.whole).substr(choice.sent);
+    const size_t call = unsent.find(kCallBegins);
+    choice.calling = call != unsent.npos;
+    end = choice.calling ? choice.sent + call : end - begun(unsent, kCallBegins);
+  }
+  if (end == choice.sent) return;
+  Json text = choice.whole.substr(choice.sent, end - choice.sent);
+  choice.sent = end;
+  send_delta(choice, request_.chat ? Json{{"content", std::move(text)}} : std::move(text), "");
+}
+
+void Completion::finish_stream(Choice& choice) {
+  const auto calls = calls_of(choice).tool_calls;
+  if (!calls.empty())
+    send_delta(choice, {{"tool_calls", calls_json(calls, id_, true)}}, "");
+  else if (choice.sent < choice.whole.size())  // it had looked like one
+    send_delta(choice, {{"content", choice.whole.substr(choice.sent)}}, "");
+  send_delta(choice, request_.chat ? Json::object() : Json(""), choice.finish);
+}
+
+// ---- as a whole
+
+Json Completion::logprobs_of(const Choice& choice) const {
+  if (request_.sampling.logprobs < 0) return nullptr;
+  return request_.chat ? chat_logprobs(choice.logprobs)
+                       : text_logprobs(choice.logprobs, choice.offset);
+}
+
+Json Completion::answer_of(Choice& choice) const {
+  if (!request_.chat) return choice.whole;
+  Json message = {{"role", "assistant"}, {"content", choice.whole}, {"refusal", nullptr}};
+  const text::Answer answer = calls_of(choice);
+  if (answer.tool_calls.empty()) return message;
+  message["content"] = answer.content.empty() ? Json() : Json(answer.content);
+  message["tool_calls"] = calls_json(answer.tool_calls, id_, false);
+  return message;
+}
+
+void Completion::finish() {
+  over_ = true;
+  int64_t prompt = 0, generated = 0, cached = 0;
+  for (const int64_t tokens : prompt_tokens_) prompt += tokens;
+  for (const auto& choice : choices_) {
+    generated += choice->tokens;
+    // a prompt counts once, however many answers it gets
+    const bool first = static_cast<int64_t>(choice->index) % request_.choices == 0;
+    cached += first ? choice->usage.cached : 0;
+  }
+  const Json usage = usage_json(prompt, generated, cached);
+  exchange_->note(fmt::format("{}+{} tokens", prompt, generated));
+  Json json = chunk();
+  if (request_.stream) {
+    if (request_.include_usage) {
+      json["choices"] = Json::array();
+      json["usage"] = usage;
+      exchange_->write(event_of(to_text(json)));
+    }
+    exchange_->write(event_of("[DONE]"));
+    return exchange_->end();
+  }
+  if (request_.chat) json["object"] = "chat.completion";
+  json["choices"] = Json::array();
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    Json answer = answer_of(*choices_[i]);
+    json["choices"].push_back({{"index", i},
+                               {request_.chat ? "message" : "text", std::move(answer)},
+                               {"logprobs", logprobs_of(*choices_[i])},
+                               {"finish_reason", choices_[i]->finish}});
+  }
+  json["usage"] = usage;
+  exchange_->answer({.body = to_text(json)});
+}
+
+}  // namespace
+
+void start_completion(CompletionRequest request, const ServedModel& model, Metrics& metrics,
+                      const std::shared_ptr<Exchange>& exchange) {
+  std::make_shared<Completion>(std::move(request), model, metrics, exchange)->start();
+}
+
+}  // namespace argosy::serve

@@ -1,0 +1,430 @@
+#include "serve/json_grammar.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "serve/json_text.h"
+
+namespace argosy::serve {
+namespace {
+
+using Node = JsonGrammar::Node;
+using Kind = JsonGrammar::Kind;
+
+// What a schema may unfold to.
+constexpr size_t kMaxNodes = 10'000, kMaxChoices = 2'000'000;
+constexpr int kMaxLevels = 200;
+
+const std::set<std::string> kAnnotations = {
+    "$schema", "$id",      "$comment", "$defs",      "definitions", "title",
+    "default", "examples", "readOnly", "deprecated", "writeOnly",   "description"};
+
+/// The keywords that say more about one type.
+const std::map<std::string, std::set<std::string>> kTypes = {
+    {"object", {"properties", "required", "additionalProperties"}},
+    {"array", {"items", "minItems", "maxItems"}},
+    {"string", {"minLength", "maxLength"}},
+    {"number", {}},
+    {"integer", {"minimum", "maximum"}},
+    {"boolean", {}},
+    {"null", {}},
+};
+
+class Compiler {
+ public:
+  Compiler(const Json& document, JsonGrammar& grammar, std::string where)
+      : document_(document), grammar_(grammar), where_(std::move(where)) {}
+
+  int32_t compile() {
+    by_pointer_["#"] = add({.kind = Kind::any_of});
+    fill(by_pointer_["#"], compile(document_, ""));
+    return by_pointer_["#"];
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& path, const std::string& what,
+                           const std::string& fix) const {
+    throw Error({.what = what, .where = where_ + path, .fix = fix});
+  }
+
+  int32_t add(Node node) {
+    if (grammar_.nodes.size() >= kMaxNodes)
+      refuse("", fmt::format("the schema has more than {} parts", kMaxNodes), "make it smaller");
+    grammar_.nodes.push_back(std::move(node));
+    return static_cast<int32_t>(grammar_.nodes.size()) - 1;
+  }
+  /// Points a place that was named before it was known to what it is.
+  void fill(int32_t place, int32_t node) { grammar_.nodes[place].parts = {node}; }
+
+  int32_t literals(std::vector<std::string> texts) {
+    std::sort(texts.begin(), texts.end());
+    texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
+    return add({.kind = Kind::literals, .literals = std::move(texts)});
+  }
+
+  /// Any JSON value.
+  int32_t any() {
+    if (any_ != JsonGrammar::kNone) return any_;
+    any_ = add({.kind = Kind::any_of});
+    const int32_t object = add({.kind = Kind::object, .inner = any_});
+    const int32_t array = add({.kind = Kind::array, .inner = any_});
+    const int32_t string = add({.kind = Kind::string}), number = add({.kind = Kind::number});
+    const int32_t words = literals({"true", "false", "null"});
+    grammar_.nodes[any_].parts = {object, array, string, number, words};
+    return any_;
+  }
+
+  int32_t compile(const Json& schema, const std::string& path) {
+    if (++level_ > kMaxLevels)
+      refuse("", fmt::format("the schema is more than {} levels deep", kMaxLevels),
+             "let fewer references follow each other");
+    const int32_t node = compile_here(schema, path);
+    --level_;
+    return node;
+  }
+
+  int32_t compile_here(const Json& schema, const std::string& path) {
+    if (schema.is_boolean() && schema.get<bool>()) return any();
+    if (!schema.is_object())
+      refuse(path, fmt::format("a schema is {}", shown(schema)), "make it a JSON object");
+    if (schema.contains("$ref")) return reference(schema, path);
+    if (schema.contains("anyOf")) return any_of(schema, path);
+    if (schema.contains("const") || schema.contains("enum")) return enumeration(schema, path);
+    return typed(schema, path);
+  }
+
+  void allow_only(const Json& schema, const std::string& path,
+                  const std::set<std::string>& keywords) const {
+    for (const auto& [keyword, value] : schema.items())
+      if (!keywords.contains(keyword) && !kAnnotations.contains(keyword))
+        refuse(path, fmt::format("the schema's keyword {} is not supported here", shown(keyword)),
+               "leave it out, or say it in the prompt");
+  }
+
+  int32_t reference(const Json& schema, const std::string& path) {
+    allow_only(schema, path, {"$ref"});
+    const Json& target = schema["$ref"];
+    if (!target.is_string() || !target.get_ref<const std::string&>().starts_with('#'))
+      refuse(path + "/$ref", "it is not a place in this schema", "write it as \"#/$defs/NAME\"");
+    const auto& pointer = target.get_ref<const std::string&>();
+    if (const auto known = by_pointer_.find(pointer); known != by_pointer_.end())
+      return known->second;
+    const Json* found = nullptr;
+    try {
+      found = &document_.at(Json::json_pointer(pointer.substr(1)));
+    } catch (const Json::exception&) {
+      refuse(path + "/$ref", fmt::format("there is no {} in the schema", shown(pointer)),
+             "define it below $defs");
+    }
+    const int32_t place = by_pointer_[pointer] = add({.kind = Kind::any_of});
+    fill(place, compile(*found, pointer.substr(1)));
+    return place;
+  }
+
+  int32_t any_of(const Json& schema, const std::string& path) {
+    allow_only(schema, path, {"anyOf"});
+    const Json& choices = schema["anyOf"];
+    if (!choices.is_array() || choices.empty())
+      refuse(path + "/anyOf", "it is no list of schemas", "give it at least one schema");
+    std::vector<int32_t> parts;
+    for (size_t i = 0; i < choices.size(); ++i)
+      parts.push_back(compile(choices[i], fmt::format("{}/anyOf/{}", path, i)));
+    return add({.kind = Kind::any_of, .parts = std::move(parts)});
+  }
+
+  /// The types that a schema names, those whose keywords it has, or none: any.
+  std::vector<std::string> types(const Json& schema, const std::string& path) const {
+    std::vector<std::string> names;
+    if (schema.contains("type")) {
+      const Json& type = schema["type"];
+      const Json list = type.is_array() ? type : Json::array({type});
+      for (const Json& name : list) {
+        if (!name.is_string() || !kTypes.contains(name.get<std::string>()))
+          refuse(path + "/type", fmt::format("there is no type {}", shown(name)),
+                 "it may be object, array, string, number, integer, boolean or null");
+        names.push_back(name.get<std::string>());
+      }
+      if (names.empty()) refuse(path + "/type", "it is an empty list", "name a type");
+      return names;
+    }
+    for (const auto& [name, keywords] : kTypes)
+      if (std::any_of(keywords.begin(), keywords.end(),
+                      [&](const std::string& keyword) { return schema.contains(keyword); }))
+        names.push_back(name);
+    return names;
+  }
+
+  static bool is_of(const Json& value, const std::string& type) {
+    return type == "object"    ? value.is_object()
+           : type == "array"   ? value.is_array()
+           : type == "string"  ? value.is_string()
+           : type == "number"  ? value.is_number()
+           : type == "integer" ? value.is_number_integer()
+           : type == "boolean" ? value.is_boolean()
+                               : value.is_null();
+  }
+
+  int32_t enumeration(const Json& schema, const std::string& path) {
+    const bool one = schema.contains("const");
+    allow_only(schema, path, {one ? "const" : "enum", "type"});
+    const Json values = one ? Json::array({schema["const"]}) : schema["enum"];
+    if (!values.is_array()) refuse(path + "/enum", "it is no list", "give it a list of values");
+    const std::vector<std::string> allowed = types(schema, path);
+    std::vector<std::string> texts;
+    for (const Json& value : values)
+      if (allowed.empty() ||
+          std::any_of(allowed.begin(), allowed.end(),
+                      [&](const std::string& type) { return is_of(value, type); }))
+        texts.push_back(to_text(value));
+    if (texts.empty())
+      refuse(path, "no value is left to choose from", "give a value of the schema's type");
+    return literals(std::move(texts));
+  }
+
+  int32_t typed(const Json& schema, const std::string& path) {
+    const std::vector<std::string> names = types(schema, path);
+    std::set<std::string> keywords = {"type"};
+    for (const std::string& name : names)
+      keywords.insert(kTypes.at(name).begin(), kTypes.at(name).end());
+    allow_only(schema, path, keywords);
+    if (names.empty()) return any();
+    std::vector<int32_t> parts;
+    for (const std::string& name : names) parts.push_back(of_type(name, schema, path));
+    return parts.size() == 1 ? parts[0] : add({.kind = Kind::any_of, .parts = std::move(parts)});
+  }
+
+  int32_t of_type(const std::string& type, const Json& schema, const std::string& path) {
+    if (type == "object") return object(schema, path);
+    if (type == "array") return array(schema, path);
+    if (type == "string") {
+      Node node{.kind = Kind::string};
+      limits(schema, path, "minLength", "maxLength", node);
+      return add(std::move(node));
+    }
+    if (type == "number") return add({.kind = Kind::number});
+    if (type == "integer") return integer(schema, path);
+    return literals(type == "null" ? std::vector<std::string>{"null"}
+                                   : std::vector<std::string>{"true", "false"});
+  }
+
+  void limits(const Json& schema, const std::string& path, const char* least, const char* most,
+              Node& node) const {
+    const auto read = [&](const char* keyword, int64_t& value) {
+      if (!schema.contains(keyword)) return;
+      const Json& given = schema[keyword];
+      if (!given.is_number_unsigned() || given.get<uint64_t>() > 1'000'000)
+        refuse(fmt::format("{}/{}", path, keyword), fmt::format("it is {}", shown(given)),
+               "give a whole number from 0 to 1000000");
+      value = given.get<int64_t>();
+    };
+    read(least, node.least);
+    read(most, node.most);
+    if (node.least > node.most)
+      refuse(path, fmt::format("{} is {} and {} only {}", least, node.least, most, node.most),
+             "leave room between them");
+  }
+
+  /// Between two limits: every one of them, so few must they be.
+  int32_t integer(const Json& schema, const std::string& path) {
+    if (!schema.contains("minimum") && !schema.contains("maximum"))
+      return add({.kind = Kind::integer});
+    constexpr int64_t kMost = 10'000, kFar = 1'000'000'000'000;
+    const auto limit = [&](const char* keyword) {
+      const bool whole = schema.contains(keyword) && schema[keyword].is_number_integer();
+      const auto value = whole ? schema[keyword].get<double>() : 1e300;
+      if (!(std::abs(value) <= kFar))
+        refuse(path, fmt::format("{} is no whole number of up to 12 digits", keyword),
+               "give minimum and maximum, or neither");
+      return schema[keyword].get<int64_t>();
+    };
+    const int64_t low = limit("minimum"), high = limit("maximum");
+    if (low > high || high - low >= kMost)
+      refuse(path,
+             fmt::format("there are {} whole numbers from {} to {}", high - low + 1, low, high),
+             fmt::format("let 1 to {} be allowed, or leave the limits out", kMost));
+    std::vector<std::string> texts;
+    for (int64_t value = low; value <= high; ++value) texts.push_back(fmt::format("{}", value));
+    return literals(std::move(texts));
+  }
+
+  int32_t array(const Json& schema, const std::string& path) {
+    Node node{.kind = Kind::array};
+    limits(schema, path, "minItems", "maxItems", node);
+    node.inner = schema.contains("items") ? compile(schema["items"], path + "/items") : any();
+    return add(std::move(node));
+  }
+
+  int32_t object(const Json& schema, const std::string& path) {
+    Node node{.kind = Kind::object};
+    std::map<std::string, size_t> places;
+    const bool open =
+        !schema.contains("additionalProperties") || schema["additionalProperties"] != Json(false);
+    if (schema.contains("properties")) {
+      if (!schema["properties"].is_object())
+        refuse(path + "/properties", "it is no object", "give each property a schema");
+      for (const auto& [name, value] : schema["properties"].items()) {
+        places[name] = node.properties.size();
+        const int32_t inner = compile(value, fmt::format("{}/properties/{}", path, name));
+        node.properties.push_back({.spelling = to_text(Json(name)), .value = inner});
+      }
+    }
+    if (schema.contains("required")) {
+      const Json& required = schema["required"];
+      const bool names =
+          required.is_array() && std::all_of(required.begin(), required.end(),
+                                             [](const Json& name) { return name.is_string(); });
+      if (!names) refuse(path + "/required", "it is no list of names", "list names of properties");
+      for (const Json& given : required) {
+        const auto& name = given.get_ref<const std::string&>();
+        if (!places.contains(name)) {
+          if (!open)
+            refuse(path + "/required", fmt::format("{} is required and no property", shown(name)),
+                   "describe it below properties");
+          places[name] = node.properties.size();
+          node.properties.push_back(
+              {.spelling = to_text(Json(name)), .value = other(schema, path)});
+        }
+        node.properties[places[name]].required = true;
+      }
+    }
+    if (node.properties.empty() && open) node.inner = other(schema, path);
+    return add(std::move(node));
+  }
+
+  /// The value of a property that has no name in the schema.
+  int32_t other(const Json& schema, const std::string& path) {
+    return schema.contains("additionalProperties")
+               ? compile(schema["additionalProperties"], path + "/additionalProperties")
+               : any();
+  }
+
+  const Json& document_;
+  JsonGrammar& grammar_;
+  std::string where_;
+  std::map<std::string, int32_t> by_pointer_;
+  int32_t any_ = JsonGrammar::kNone;
+  int level_ = 0;
+};
+
+/// A choice between choices becomes one choice between what is none, so that opening it ends even
+/// where references go in a circle.
+void flatten_choices(JsonGrammar& grammar, const std::string& where) {
+  std::vector<std::vector<int32_t>> flat(grammar.nodes.size());
+  std::vector<size_t> seen_by(grammar.nodes.size(), grammar.nodes.size());
+  size_t choices = 0;
+  for (size_t i = 0; i < grammar.nodes.size(); ++i) {
+    std::vector<int32_t> open = {static_cast<int32_t>(i)};
+    if (grammar.nodes[i].kind != Kind::any_of) continue;
+    while (!open.empty()) {
+      const int32_t next = open.back();
+      open.pop_back();
+      if (++choices > kMaxChoices)
+        throw Error({.what = "the schema's choices lead to too many others",
+                     .where = where,
+                     .fix = "let fewer choices lead to choices"});
+      if (std::exchange(seen_by[next], i) == i) continue;
+      const Node& node = grammar.nodes[next];
+      if (node.kind != Kind::any_of)
+        flat[i].push_back(next);
+      else
+        open.insert(open.end(), node.parts.rbegin(), node.parts.rend());
+    }
+  }
+  for (size_t i = 0; i < flat.size(); ++i)
+    if (grammar.nodes[i].kind == Kind::any_of) grammar.nodes[i].parts = std::move(flat[i]);
+}
+
+/// The height of a node by those of its parts; kNever where one that it needs has none yet.
+int32_t height_of(const JsonGrammar& grammar, const Node& node) {
+  const auto inner = [&](int32_t part) { return grammar.nodes[part].height; };
+  int32_t height = 0;
+  switch (node.kind) {
+    case Kind::object:
+      for (const auto& property : node.properties)
+        if (property.required) height = std::max(height, inner(property.value));
+      break;
+    case Kind::array:
+      if (node.least > 0) height = inner(node.inner);
+      break;
+    case Kind::any_of:
+      height = JsonGrammar::kNever;
+      for (const int32_t part : node.parts) height = std::min(height, inner(part));
+      return height;
+    case Kind::sequence:
+      for (const int32_t part : node.parts) height = std::max(height, inner(part));
+      return height;
+    default:
+      return 0;
+  }
+  return std::min(height + 1, JsonGrammar::kNever);
+}
+
+/// Each round settles at least the next height, and those above the limit are as good as never.
+void find_heights(JsonGrammar& grammar, const std::string& where) {
+  for (int round = 0; round < 2 * JsonGrammar::kMaxDepth + 2; ++round) {
+    bool changed = false;
+    for (Node& node : grammar.nodes) {
+      const int32_t height = height_of(grammar, node);
+      changed |= height != node.height;
+      node.height = height;
+    }
+    if (!changed) break;
+  }
+  if (grammar.nodes[grammar.root].height > JsonGrammar::kMaxDepth)
+    throw Error({.what = fmt::format("no JSON text of at most {} levels meets the schema",
+                                     JsonGrammar::kMaxDepth),
+                 .where = where,
+                 .fix = "give what refers to itself a way to end"});
+}
+
+int32_t add_schema(std::string_view schema, JsonGrammar& grammar, const std::string& where) {
+  const Json document = schema.empty() ? Json{{"type", "object"}} : parse_json(schema, where);
+  return Compiler(document, grammar, where).compile();
+}
+
+void complete(JsonGrammar& grammar, const std::string& where) {
+  grammar.name = static_cast<int32_t>(grammar.nodes.size());
+  grammar.nodes.push_back({.kind = Kind::string});
+  flatten_choices(grammar, where);
+  find_heights(grammar, where);
+}
+
+}  // namespace
+
+JsonGrammar json_grammar(std::string_view schema, const std::string& where) {
+  JsonGrammar grammar;
+  grammar.root = add_schema(schema, grammar, where);
+  complete(grammar, where);
+  return grammar;
+}
+
+JsonGrammar call_grammar(const std::vector<CallSchema>& calls, const std::string& before,
+                         const std::string& after, const std::string& where) {
+  JsonGrammar grammar;
+  const auto add = [&](Node node) {
+    grammar.nodes.push_back(std::move(node));
+    return static_cast<int32_t>(grammar.nodes.size()) - 1;
+  };
+  const auto literal = [&](const std::string& text) {
+    return add({.kind = Kind::literals, .literals = {text}});
+  };
+  std::vector<int32_t> choices;
+  for (const CallSchema& call : calls) {
+    const int32_t arguments = add_schema(call.arguments, grammar, where + "." + call.name);
+    const int32_t head =
+        literal(fmt::format("{}{{\"name\": {}, \"arguments\": ", before, to_text(Json(call.name))));
+    const int32_t tail = literal("}" + after);
+    choices.push_back(add({.kind = Kind::sequence, .parts = {head, arguments, tail}}));
+  }
+  grammar.root = add({.kind = Kind::any_of, .parts = std::move(choices)});
+  complete(grammar, where);
+  return grammar;
+}
+
+}  // namespace argosy::serve
