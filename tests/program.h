@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "shared.h"
 
 extern char** environ;
 
@@ -76,6 +77,11 @@ class Program {
 
 inline Ended run_program(const Path& folder, const std::vector<std::string>& arguments) {
   return Program(folder, arguments).wait();
+}
+/// The same with arguments as one types them.
+inline Ended run_program(const std::string& arguments) {
+  const TemporaryFolder temporary;
+  return Program(temporary.path(), "$ARGOSY " + arguments).wait();
 }
 
 }  // namespace argosy::test

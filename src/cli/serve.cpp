@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <memory>
-#include <optional>
 #include <thread>
 
 #include "base/byte_size.h"
@@ -12,6 +11,7 @@
 #include "cli/commands.h"
 #include "run/language_model.h"
 #include "serve/api.h"
+#include "serve/conversation.h"
 #include "serve/http_server.h"
 
 namespace argosy::cli {
@@ -44,13 +44,6 @@ void check_options(const Options& options) {
           number(server.connections), "1 to 1000000");
 }
 
-std::optional<text::ChatTemplate> template_of(const run::LanguageModel& model,
-                                              const std::string& format) {
-  if (!format.empty()) return text::ChatTemplate::named(format);
-  if (model.chat_template.empty()) return {};
-  return text::ChatTemplate::of_text(model.chat_template, model.path.string());
-}
-
 int run(const Options& options) {
   check_options(options);
   const size_t cache_bytes = read_byte_size(options.cache, "--cache");
@@ -62,7 +55,7 @@ int run(const Options& options) {
       [&](const auto& request, const auto& ended) { api.ended(request, ended); });
   api.count_connections([&] { return server.connections(); });
   const run::LanguageModel model = run::open_language_model(options.model);
-  auto chat = template_of(model, options.chat_format);
+  auto chat = serve::chat_template_of(model, options.chat_format);
   const auto generator = serve::open_generator(
       model,
       {.context = options.context, .sequences = options.parallel, .cache_bytes = cache_bytes});

@@ -18,14 +18,7 @@ GrokOutput grok(const Scope& scope, const Tensor& tokens, const LanguageOptions&
     return rms_norm(at, x, options.epsilon);
   };
   Tensor x = rows_of(table, tokens) * static_cast<float>(options.embedding_multiplier);
-  const nn::AttentionOptions heads = {.heads = options.heads,
-                                      .key_heads = options.key_heads,
-                                      .head_width = options.head_width,
-                                      .causal = true,
-                                      .bias = false,
-                                      .scale = options.attention_multiplier,
-                                      .soft_cap = options.soft_cap,
-                                      .rotary_base = options.rotary_base};
+  const AttentionOptions heads = attention_options(options);
   GrokOutput output;
   Tensor balance;
   for (int64_t i = 0; i < options.layers; ++i) {

@@ -43,6 +43,17 @@ LanguageOutput build_language_model(const nn::Scope& scope, const Tensor& tokens
   return found->build(scope, tokens, options, sequences);
 }
 
+nn::AttentionOptions attention_options(const LanguageOptions& options) {
+  return {.heads = options.heads,
+          .key_heads = options.key_heads,
+          .head_width = options.head_width,
+          .causal = true,
+          .bias = false,
+          .scale = options.attention_multiplier,
+          .soft_cap = options.soft_cap,
+          .rotary_base = options.rotary_base};
+}
+
 int64_t active_parameters(const Graph& graph, const LanguageOptions& options) {
   int64_t active = 0;
   for (const Variable& variable : graph.variables()) {

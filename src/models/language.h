@@ -42,6 +42,9 @@ LanguageOutput build_language_model(const nn::Scope& scope, const Tensor& tokens
                                     const LanguageOptions& options,
                                     const nn::Sequences& sequences = {});
 
+/// What the attention of an architecture with rotary positions and without biases is told.
+nn::AttentionOptions attention_options(const LanguageOptions& options);
+
 /// Parameters that one token is computed with: of the experts, those that are active.
 int64_t active_parameters(const Graph& graph, const LanguageOptions& options);
 

@@ -29,14 +29,7 @@ LanguageOutput llama(const Scope& scope, const Tensor& tokens, const LanguageOpt
   const auto norm = [&](const Scope& at, const Tensor& x) {
     return rms_norm(at, x, options.epsilon);
   };
-  const AttentionOptions heads = {.heads = options.heads,
-                                  .key_heads = options.key_heads,
-                                  .head_width = options.head_width,
-                                  .causal = true,
-                                  .bias = false,
-                                  .scale = options.attention_multiplier,
-                                  .soft_cap = options.soft_cap,
-                                  .rotary_base = options.rotary_base};
+  const AttentionOptions heads = attention_options(options);
   Tensor x = rows_of(table, tokens);
   if (options.embedding_multiplier != 1) x = x * static_cast<float>(options.embedding_multiplier);
   for (int64_t layer = 0; layer < options.layers; ++layer) {

@@ -18,10 +18,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using ToolChoice = CompletionRequest::ToolChoice;
 
-// How a call is written, see text/tool_calls.h.
-constexpr std::string_view kCallBegins = "<tool_call>";
-const std::string kBeforeCall = "<tool_call>\n", kAfterCall = "\n</tool_call>";
-
 constexpr int64_t kMostWaiting = 1000;  // answers
 
 double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
@@ -168,7 +164,8 @@ std::optional<JsonGrammar> Completion::grammar() const {
   for (const Tool& tool : request_.tools)
     if (request_.tool.empty() || tool.name == request_.tool)
       calls.push_back({tool.name, tool.parameters});
-  return call_grammar(calls, kBeforeCall, kAfterCall, "tools");
+  return call_grammar(calls, fmt::format("{}\n", text::kToolCallBegins),
+                      fmt::format("\n{}", text::kToolCallEnds), "tools");
 }
 
 void Completion::start() {
@@ -331,9 +328,9 @@ void Completion::send_text(Choice& choice) {
   size_t end = choice.whole.size();
   if (request_.tool_choice != ToolChoice::none) {
     const std::string_view unsent = std::string_view(choice.whole).substr(choice.sent);
-    const size_t call = unsent.find(kCallBegins);
+    const size_t call = unsent.find(text::kToolCallBegins);
     choice.calling = call != unsent.npos;
-    end = choice.calling ? choice.sent + call : end - begun(unsent, kCallBegins);
+    end = choice.calling ? choice.sent + call : end - begun(unsent, text::kToolCallBegins);
   }
   if (end == choice.sent) return;
   Json text = choice.whole.substr(choice.sent, end - choice.sent);

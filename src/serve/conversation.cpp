@@ -52,9 +52,7 @@ Answer generate(const run::LanguageModel& model, Generator& generator, std::vect
 }
 
 text::ChatTemplate template_of(const run::LanguageModel& model, const std::string& format) {
-  if (!format.empty()) return text::ChatTemplate::named(format);
-  if (!model.chat_template.empty())
-    return text::ChatTemplate::of_text(model.chat_template, model.name);
+  if (auto found = chat_template_of(model, format)) return *std::move(found);
   throw Error({.what = "the model has no chat template",
                .where = model.name,
                .fix = fmt::format("name its format with --chat-format ({}), or let it continue a "
@@ -63,6 +61,13 @@ text::ChatTemplate template_of(const run::LanguageModel& model, const std::strin
 }
 
 }  // namespace
+
+std::optional<text::ChatTemplate> chat_template_of(const run::LanguageModel& model,
+                                                   const std::string& format) {
+  if (!format.empty()) return text::ChatTemplate::named(format);
+  if (model.chat_template.empty()) return {};
+  return text::ChatTemplate::of_text(model.chat_template, model.path.string());
+}
 
 Conversation::Conversation(const run::LanguageModel& model, Generator& generator,
                            ConversationOptions options)

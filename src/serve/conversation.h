@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,13 @@ struct Answer {
   Usage usage;
   int64_t forgotten = 0;  ///< messages that were left out, since the context was full
 };
+
+/// The template of a name of text::chat_formats(), or where that is empty the model's own, if there
+/// is one.
+///
+/// throws  Error: there is none of that name; the model's own is not known
+std::optional<text::ChatTemplate> chat_template_of(const run::LanguageModel& model,
+                                                   const std::string& format);
 
 /// One person and one model, in turns; waits for each answer.
 /// threads  one at a time

@@ -11,8 +11,6 @@
 namespace argosy::text {
 namespace {
 
-constexpr std::string_view kOpen = "<tool_call>", kClose = "</tool_call>";
-
 std::string as_json(const std::string& text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -52,8 +50,9 @@ std::string tool_calls_as_text(const Message& turn) {
   std::string text;
   for (const ToolCall& call : turn.tool_calls) {
     if (!turn.content.empty() || !text.empty()) text += "\n";
-    text += fmt::format("{}\n{{\"name\": {}, \"arguments\": {}}}\n{}", kOpen, as_json(call.name),
-                        call.arguments.empty() ? "{}" : call.arguments, kClose);
+    text += fmt::format("{}\n{{\"name\": {}, \"arguments\": {}}}\n{}", kToolCallBegins,
+                        as_json(call.name), call.arguments.empty() ? "{}" : call.arguments,
+                        kToolCallEnds);
   }
   return text;
 }
@@ -61,12 +60,12 @@ std::string tool_calls_as_text(const Message& turn) {
 Answer read_answer(std::string_view text) {
   Answer answer;
   while (!text.empty()) {
-    const size_t open = text.find(kOpen);
+    const size_t open = text.find(kToolCallBegins);
     answer.content += text.substr(0, open);
     if (open == text.npos) break;
-    const size_t from = open + kOpen.size();
-    const size_t close = std::min(text.find(kClose, from), text.size());
-    const size_t end = std::min(close + kClose.size(), text.size());
+    const size_t from = open + kToolCallBegins.size();
+    const size_t close = std::min(text.find(kToolCallEnds, from), text.size());
+    const size_t end = std::min(close + kToolCallEnds.size(), text.size());
     if (auto call = read_call(text.substr(from, close - from)))
       answer.tool_calls.push_back(std::move(*call));
     else

@@ -8,6 +8,8 @@
 /// Tools in texts, as Hermes models began it: JSON between tags.
 namespace argosy::text {
 
+inline constexpr std::string_view kToolCallBegins = "<tool_call>", kToolCallEnds = "</tool_call>";
+
 /// What a system message says of the tools there are. Each is a JSON object.
 std::string tools_as_text(std::span<const std::string> tools);
 

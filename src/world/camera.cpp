@@ -9,6 +9,7 @@ namespace argosy::world {
 namespace {
 
 constexpr int kOversampling = 2, kMaxGeoms = 256;
+constexpr int kCaptionFont = mjFONTSCALE_150;
 
 struct Vector {
   double x = 0, y = 0, z = 0;
@@ -43,7 +44,7 @@ Camera::Camera(const mjModel* model) : model_(model), gl_(GlContext::create()) {
   mjv_defaultScene(&scene_);
   mjr_defaultContext(&context_);
   mjv_makeScene(model, &scene_, kMaxGeoms);
-  mjr_makeContext(model, &context_, mjFONTSCALE_150);
+  mjr_makeContext(model, &context_, mjFONTSCALE_50);
   mjr_setBuffer(mjFB_OFFSCREEN, &context_);
   scene_.flags[mjRND_SHADOW] = scene_.flags[mjRND_REFLECTION] = scene_.flags[mjRND_HAZE] = 0;
 }
@@ -122,8 +123,10 @@ void Camera::take(mjData* data, View view, const Track& track, const Look& look,
   const int large_width = kOversampling * width, large_height = kOversampling * height;
   const mjrRect whole{0, 0, large_width, large_height};
   mjr_render(whole, &scene_, &context_);
-  if (!caption.empty())
+  if (!caption.empty()) {
+    if (context_.fontScale != kCaptionFont) mjr_changeFont(kCaptionFont, &context_);
     mjr_overlay(mjFONT_BIG, mjGRID_TOPLEFT, whole, caption.c_str(), nullptr, &context_);
+  }
   large_.resize(size_t{3} * large_width * large_height);
   mjr_readPixels(large_.data(), nullptr, whole, &context_);
   // OpenGL's rows come from the bottom

@@ -4,13 +4,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
-#include "cli/said.h"
+#include "program.h"
 #include "run/model_export.h"
 #include "run/tiny_model.h"
 #include "shared.h"
 
 using namespace argosy;
-using test::Said;
+using test::Ended;
 
 namespace {
 
@@ -25,7 +25,7 @@ Path tiny_file(const test::TemporaryFolder& folder) {
 TEST_CASE("model: info says what a file holds, for people and as JSON") {
   const test::TemporaryFolder folder;
   const Path path = tiny_file(folder);
-  const Said json = test::run(fmt::format("model info {} --json -", path.string()));
+  const Ended json = test::run_program(fmt::format("model info {} --json -", path.string()));
   REQUIRE(json.code == 0);
   const auto about = nlohmann::json::parse(json.out);
   CHECK(about["name"] == "tiny");
@@ -35,7 +35,7 @@ TEST_CASE("model: info says what a file holds, for people and as JSON") {
   CHECK(about["tokens"] == 264);
   CHECK(about["ends"] == std::vector<int>{2, 0});
   CHECK(about["formats"].size() == 1);
-  CHECK(test::run(fmt::format("model info {}", path.string())).out.find("parameters") !=
+  CHECK(test::run_program(fmt::format("model info {}", path.string())).out.find("parameters") !=
         std::string::npos);
 }
 
@@ -45,30 +45,31 @@ TEST_CASE("model: quantize writes a file once, says what it cost, and refuses an
   const Path text = folder.path() / "text.txt";
   write_file(text, "hello hello, is there anybody in there?");
   const std::string command = fmt::format("model quantize {} --format q8_0 --to {}", from, to);
-  const Said said = test::run(fmt::format("{} --data {}", command, text.string()));
+  const Ended said = test::run_program(fmt::format("{} --data {}", command, text.string()));
   CHECK(said.code == 0);
   CHECK(said.out.find("q8_0") != std::string::npos);
   CHECK(said.out.find("nats a token") != std::string::npos);
-  const Said again = test::run(command);
+  const Ended again = test::run_program(command);
   CHECK(again.code == 3);
   CHECK(again.err ==
         fmt::format("error: {}: it is there already; remove it, or give another --to\n", to));
-  CHECK(test::run(fmt::format("model info {}", to)).out.find("q8_0") != std::string::npos);
+  CHECK(test::run_program(fmt::format("model info {}", to)).out.find("q8_0") != std::string::npos);
 }
 
 TEST_CASE("model: an unknown format names those that there are, and nothing is written") {
   const test::TemporaryFolder folder;
   const std::string from = tiny_file(folder), to = folder.path() / "other";
-  Said said = test::run(fmt::format("model quantize {} --format q3 --to {}.gguf", from, to));
+  Ended said =
+      test::run_program(fmt::format("model quantize {} --format q3 --to {}.gguf", from, to));
   CHECK(said.code == 2);
   CHECK(said.err.find("--format: there is no format q3; give one of f32, f16, bf16, q8_0") !=
         std::string::npos);
-  said = test::run(fmt::format("model export {} --format q8_0 --to {}", from, to));
+  said = test::run_program(fmt::format("model export {} --format q8_0 --to {}", from, to));
   CHECK(said.code == 2);
   CHECK(said.err.find("there is no format q8_0 in such a folder; give one of f32, f16, bf16") !=
         std::string::npos);
   CHECK(!std::filesystem::exists(to));
-  said = test::run("model info nothing");
+  said = test::run_program("model info nothing");
   CHECK(said.code == 2);
   CHECK(said.err.find("nothing: there is no such model") != std::string::npos);
 }

@@ -10,9 +10,11 @@
 #include "data/donkey_tub_records.h"
 #include "data/importer.h"
 #include "shared.h"
+#include "texts.h"
 #include "tub_maker.h"
 
 using namespace argosy;
+using test::contains;
 using namespace argosy::data;
 using test::TubMaker;
 namespace fs = std::filesystem;
@@ -62,10 +64,6 @@ const Feature& feature(const Opened& tub, const std::string& name) {
     if (one.name == name) return one;
   FAIL("no feature ", name);
   throw 0;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 using Lengths = std::vector<int64_t>;

@@ -20,9 +20,11 @@
 #include "data/frames_ahead.h"
 #include "data/video.h"
 #include "shared.h"
+#include "texts.h"
 #include "tub_maker.h"
 
 using namespace argosy;
+using test::contains;
 using namespace argosy::data;
 using test::TubMaker;
 namespace fs = std::filesystem;
@@ -30,10 +32,6 @@ namespace fs = std::filesystem;
 namespace {
 
 using Paths = std::vector<Path>;
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// What ingest() throws, or "".
 std::string error_of(const Paths& sources, const Path& to, const IngestOptions& options = {}) {

@@ -53,6 +53,15 @@ struct Fault {
   }
 };
 
+/// A camera that has no fault of its own.
+FakeSource sound(Fault& fault) {
+  return FakeSource([&fault](FakeSource& self, Frame& frame) {
+    if (!self.pause() || !fault.advance()) return false;
+    frame.arrived_s = frame.captured_s = now_s();
+    return true;
+  });
+}
+
 }  // namespace
 
 TEST_CASE("drive: without frames the car brakes, and is driven when they are back") {
@@ -81,11 +90,7 @@ TEST_CASE("drive: late frames brake the car, and it is driven when they are in t
 
 TEST_CASE("drive: a frozen picture brakes the car, and it is driven when it moves") {
   Fault fault(State::frozen);
-  FakeSource source([&](FakeSource& self, Frame& frame) {
-    if (!self.pause() || !fault.advance()) return false;
-    frame.arrived_s = frame.captured_s = now_s();
-    return true;
-  });
+  FakeSource source(sound(fault));
   const Predict predict = [&](const Frame& frame) {
     Prediction prediction = test::answer(frame);
     if (fault.phase == Fault::during) prediction.repeating_s = 1;
@@ -96,11 +101,7 @@ TEST_CASE("drive: a frozen picture brakes the car, and it is driven when it move
 
 TEST_CASE("drive: an output that is no number brakes the car, and it is driven after") {
   Fault fault(State::bad_output);
-  FakeSource source([&](FakeSource& self, Frame& frame) {
-    if (!self.pause() || !fault.advance()) return false;
-    frame.arrived_s = frame.captured_s = now_s();
-    return true;
-  });
+  FakeSource source(sound(fault));
   const Predict predict = [&](const Frame& frame) {
     Prediction prediction = test::answer(frame);
     if (fault.phase == Fault::during) prediction.throttle = std::nan("");
@@ -112,11 +113,7 @@ TEST_CASE("drive: an output that is no number brakes the car, and it is driven a
 TEST_CASE("drive: a policy that stalls does not stall the controls") {
   Fault fault(State::stalled);
   std::atomic<bool> stalled{false};
-  FakeSource source([&](FakeSource& self, Frame& frame) {
-    if (!self.pause() || !fault.advance()) return false;
-    frame.arrived_s = frame.captured_s = now_s();
-    return true;
-  });
+  FakeSource source(sound(fault));
   const Predict predict = [&](const Frame& frame) {
     if (fault.phase == Fault::during)
       source.wait([&] { return fault.told.state == State::stalled; });

@@ -1,4 +1,5 @@
 #include "eval/closed_loop_report.h"
+#include "texts.h"
 
 #include <doctest/doctest.h>
 
@@ -7,6 +8,7 @@
 #include <numbers>
 
 using namespace argosy::eval;
+using argosy::test::contains;
 
 namespace {
 
@@ -63,10 +65,6 @@ ClosedLoopResult sample() {
                      .drives = {ring(0, false), ring(0, false), ring(0, false)}}};
   score(result);
   return result;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 size_t count(const std::string& text, const std::string& part) {

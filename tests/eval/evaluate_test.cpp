@@ -9,9 +9,11 @@
 #include "run/policy.h"
 #include "run/run_folder.h"
 #include "shared.h"
+#include "texts.h"
 #include "tiny_drives.h"
 
 using namespace argosy;
+using test::contains;
 using Json = nlohmann::json;
 
 namespace {
@@ -46,10 +48,6 @@ struct Trained {
   }
   Path folder(const std::string& name) const { return temporary.path() / name; }
 };
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::vector<int> measured(const Json& figures) {
   std::vector<int> list;

@@ -14,27 +14,16 @@
 #include "run/model_export.h"
 #include "run/tiny_model.h"
 #include "shared.h"
+#include "texts.h"
 
 using namespace argosy;
+using test::contains;
+using test::error_text;
 using namespace argosy::run;
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 namespace {
-
-std::string message(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  INFO(text);
-  return text.find(part) != std::string::npos;
-}
 
 void check_same_model(const LanguageModel& a, const LanguageModel& b) {
   const models::LanguageOptions &x = a.options, &y = b.options;
@@ -75,7 +64,7 @@ std::string refusal(const test::TemporaryFolder& folder, const std::string& key,
   const Path path = folder.path() / "broken.gguf";
   write_gguf_model(test::tiny_model(), path, std::nullopt);
   rewrite(path, [&](GgufMetadata& metadata, auto&) { metadata.set(key, value); });
-  return message([&] { open_language_model(path); });
+  return error_text([&] { open_language_model(path); });
 }
 
 Json sound_config() {
@@ -99,7 +88,7 @@ std::string config_refusal(const std::string& key, const Json& value) {
     config.erase(key);
   else
     config[key] = value;
-  return message([&] { read_config(config.dump(), "config.json"); });
+  return error_text([&] { read_config(config.dump(), "config.json"); });
 }
 
 /// A value of ARGOSY_MODELS for as long as it lives.
@@ -225,7 +214,7 @@ TEST_CASE("model: a number that the format cannot hold ends the writing, and no 
     numbers[5] = number;
     for (Weight& weight : model.weights)
       if (weight.name == "block0/mlp/up/weight") weight.bytes = std::as_bytes(std::span(numbers));
-    return message([&] { write_gguf_model(model, folder.path() / "m.gguf", format); });
+    return error_text([&] { write_gguf_model(model, folder.path() / "m.gguf", format); });
   };
   CHECK(contains(with(NAN, BlockFormat::f32),
                  "weight block0/mlp/up/weight has a number that is not finite in f32"));
@@ -258,15 +247,15 @@ TEST_CASE("model: weights in several files are found by their index") {
 
   parts[1].push_back(parts[0][0]);
   write_safetensors(path / names[1], parts[1]);
-  CHECK(contains(message([&] { open_language_model(path); }),
+  CHECK(contains(error_text([&] { open_language_model(path); }),
                  "tensor " + parts[0][0].name + " is in another file too"));
   fs::remove(path / names[1]);
-  CHECK(contains(message([&] { open_language_model(path); }), names[1]));
+  CHECK(contains(error_text([&] { open_language_model(path); }), names[1]));
 }
 
 TEST_CASE("model: an index of weights names files in its folder and no other") {
   const auto refused = [](const std::string& text) {
-    return message([&] { read_weight_index(text, "index.json"); });
+    return error_text([&] { read_weight_index(text, "index.json"); });
   };
   CHECK(contains(refused("[]"), "index.json: it is not a JSON object"));
   CHECK(contains(refused("{}"), "weight_map is not an object"));
@@ -299,7 +288,7 @@ TEST_CASE("model: config.json in the forms that there are gives the same options
 
 TEST_CASE(
     "model: config.json with a key missing, of another type or out of its limits is refused") {
-  CHECK(message([] { read_config(sound_config().dump(), "config.json"); }) == "no error");
+  CHECK(error_text([] { read_config(sound_config().dump(), "config.json"); }) == "no error");
   const Json gone(Json::value_t::discarded);
   for (const models::OptionName& option : models::kLlamaFormat.options) {
     const std::string key = option.hugging_face;
@@ -332,7 +321,7 @@ TEST_CASE(
                  "architectures is [\"GPT2LMHeadModel\"], which is not known here; use a model of "
                  "LlamaForCausalLM"));
   const auto refused = [](const std::string& text) {
-    return message([&] { read_config(text, "config.json"); });
+    return error_text([&] { read_config(text, "config.json"); });
   };
   CHECK(contains(refused("{"), "config.json"));
   CHECK(contains(refused("[]"), "it is not a JSON object"));
@@ -384,27 +373,27 @@ TEST_CASE("model: a tokenizer with more tokens than the table has entries is ref
   for (int i = 0; i < 10; ++i) more.entries.push_back({fmt::format("extra{}", i)});
   model.tokenizer = std::make_unique<text::BpeTokenizer>(more, "more");
   write_hugging_face_model(model, folder.path() / "m", std::nullopt);
-  CHECK(contains(message([&] { open_language_model(folder.path() / "m"); }),
+  CHECK(contains(error_text([&] { open_language_model(folder.path() / "m"); }),
                  "the tokenizer has 272 tokens, the model's table 264 entries; use the tokenizer"));
 }
 
 TEST_CASE("model: folders and names that hold no model say what to do") {
   const test::TemporaryFolder folder;
   const ModelsFolder models(folder.path() / "models");
-  CHECK(contains(message([&] { open_language_model(folder.path()); }),
+  CHECK(contains(error_text([&] { open_language_model(folder.path()); }),
                  "the folder holds no model: neither config.json nor one .gguf file"));
   write_file(folder.path() / "config.json", sound_config().dump());
-  CHECK(contains(message([&] { open_language_model(folder.path()); }),
+  CHECK(contains(error_text([&] { open_language_model(folder.path()); }),
                  "the folder has no model.safetensors and no model.safetensors.index.json"));
   write_file(folder.path() / "empty.gguf", "");
-  CHECK(contains(message([&] { open_language_model(folder.path() / "empty.gguf"); }),
+  CHECK(contains(error_text([&] { open_language_model(folder.path() / "empty.gguf"); }),
                  "the file does not begin with GGUF"));
-  CHECK(contains(message([] { open_language_model("smollm2"); }),
+  CHECK(contains(error_text([] { open_language_model("smollm2"); }),
                  "smollm2: the model is not on this machine; run argosy model get smollm2"));
-  CHECK(contains(message([] { open_language_model("smolm2"); }), "did you mean smollm2?"));
-  CHECK(contains(message([] { open_language_model("../nothing"); }), "there is no such model"));
-  CHECK(contains(message([] { open_language_model(""); }), "there is no such model"));
-  CHECK(contains(message([] { get_model("nothing"); }), "nothing: there is no such model"));
+  CHECK(contains(error_text([] { open_language_model("smolm2"); }), "did you mean smollm2?"));
+  CHECK(contains(error_text([] { open_language_model("../nothing"); }), "there is no such model"));
+  CHECK(contains(error_text([] { open_language_model(""); }), "there is no such model"));
+  CHECK(contains(error_text([] { get_model("nothing"); }), "nothing: there is no such model"));
 }
 
 TEST_CASE("model: what stands in the folder of models is found by name") {

@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "shared.h"
+#include "texts.h"
 
 using namespace argosy;
+using test::contains;
 using namespace argosy::run;
 
 namespace {
@@ -25,11 +27,6 @@ std::string message(const std::string& text, const std::vector<std::string>& ove
     return error.what();
   }
   return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  INFO(text);
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace

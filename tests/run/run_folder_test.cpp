@@ -12,8 +12,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "shared.h"
+#include "texts.h"
 
 using namespace argosy;
+using test::contains;
+using test::error_text;
 using namespace argosy::run;
 namespace fs = std::filesystem;
 
@@ -33,20 +36,6 @@ std::vector<int64_t> steps(const Path& run) {
   std::vector<int64_t> found;
   for (const Checkpoint& checkpoint : list_checkpoints(run)) found.push_back(checkpoint.step);
   return found;
-}
-
-std::string message(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  INFO(text);
-  return text.find(part) != std::string::npos;
 }
 
 struct Quiet {  // warnings are expected here
@@ -90,7 +79,7 @@ TEST_CASE("run: old checkpoints go, but never last or best") {
   CHECK(find_checkpoint(run.folder(), "best").step == 10);
   CHECK(find_checkpoint(run.folder(), "last").step == 100);
   CHECK(find_checkpoint(run.folder(), "12").step == 12);
-  CHECK(contains(message([&] { find_checkpoint(run.folder(), "13"); }),
+  CHECK(contains(error_text([&] { find_checkpoint(run.folder(), "13"); }),
                  "ask for last, best or one of 100, 12, 10"));
   save(run, 200, true);
   CHECK(steps(run.folder()) == std::vector<int64_t>{200, 100});
@@ -122,7 +111,7 @@ TEST_CASE("run: a flipped bit is found, named, and the checkpoint before is take
   save(run, 1);
   save(run, 2);
   write_file(run.folder() / "checkpoints/2/state.safetensors", "weightz");
-  CHECK(contains(message([&] { verify_checkpoint(list_checkpoints(run.folder()).front()); }),
+  CHECK(contains(error_text([&] { verify_checkpoint(list_checkpoints(run.folder()).front()); }),
                  "2/state.safetensors: the file has changed since it was written"));
   CHECK(run.resume_point()->step == 1);
   save(run, 2, false, "again");  // trained again from there
@@ -158,7 +147,7 @@ TEST_CASE("run: a damaged position is one clear sentence") {
     CHECK_THROWS_AS(read_position(checkpoint), Error);
   }
   write_file(file, "{\"step\": \"x\"}");
-  CHECK(contains(message([&] { read_position(checkpoint); }),
+  CHECK(contains(error_text([&] { read_position(checkpoint); }),
                  "position.json: this is no position of a run"));
 }
 
@@ -167,7 +156,7 @@ TEST_CASE("run: two trainers cannot share a run, and a killed one leaves it free
   const Path folder = temporary.path() / "run";
   {
     RunWriter run(folder, recipe());
-    CHECK(contains(message([&] { RunWriter second(folder, recipe()); }),
+    CHECK(contains(error_text([&] { RunWriter second(folder, recipe()); }),
                    "run: it is being trained by another process"));
   }
   if (const pid_t child = fork(); child == 0) {
@@ -186,7 +175,7 @@ TEST_CASE("run: going on with another recipe names the fixed keys that differ; o
     RunWriter run(folder, recipe());
   }
   CHECK(contains(
-      message([&] { RunWriter run(folder, recipe({"training.seed=2", "model.width=96"})); }),
+      error_text([&] { RunWriter run(folder, recipe({"training.seed=2", "model.width=96"})); }),
       "begun with another recipe: model.width was 128 and is now 96; training.seed was 1 and is "
       "now 2"));
   CHECK(read_run_recipe(folder).training.seed == 1);
@@ -199,11 +188,11 @@ TEST_CASE("run: going on with another recipe names the fixed keys that differ; o
 TEST_CASE("run: a folder with other things in it is left alone") {
   const test::TemporaryFolder temporary;
   write_file(temporary.path() / "letter.txt", "dear");
-  CHECK(contains(message([&] { RunWriter run(temporary.path(), recipe()); }),
+  CHECK(contains(error_text([&] { RunWriter run(temporary.path(), recipe()); }),
                  "not empty and holds no run"));
   CHECK(std::distance(fs::directory_iterator(temporary.path()), {}) == 1);
-  CHECK(contains(message([&] { read_run_recipe(temporary.path()); }), "there is no run here"));
-  CHECK(contains(message([&] { find_checkpoint(temporary.path() / "none", "last"); }),
+  CHECK(contains(error_text([&] { read_run_recipe(temporary.path()); }), "there is no run here"));
+  CHECK(contains(error_text([&] { find_checkpoint(temporary.path() / "none", "last"); }),
                  "there is no run here"));
 }
 

@@ -7,9 +7,11 @@
 #include "program.h"
 #include "run/run_folder.h"
 #include "shared.h"
+#include "texts.h"
 #include "tiny_drives.h"
 
 using namespace argosy;
+using test::contains;
 
 namespace {
 
@@ -49,10 +51,6 @@ struct Place {
     return text;
   }
 };
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::string weights(const Path& run) {
   return read_file(run::find_checkpoint(run, "last").folder / "state.safetensors");

@@ -10,18 +10,16 @@
 #include "program.h"
 #include "run/run_folder.h"
 #include "shared.h"
+#include "texts.h"
 #include "tiny_drives.h"
 #include "tiny_fleet.h"
 #include "world/gl.h"
 
 using namespace argosy;
+using test::contains;
 using Json = nlohmann::json;
 
 namespace {
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 bool draws() {
   try {
