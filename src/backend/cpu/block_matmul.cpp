@@ -47,7 +47,7 @@ using PanelFunction = void (*)(const PanelWork&);
 
 /// How far ahead of the weights that are multiplied others are fetched: the CPU's own prefetching
 /// begins anew with every page of memory and every panel.
-constexpr int64_t kAhead = 6144;
+constexpr int64_t kAhead = 256;
 
 /// For 1, 2, 4 and 8 rows.
 struct PanelFunctions {

@@ -57,6 +57,7 @@ HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
 
 constexpr int64_t kWide = HWY_LANES(float);
+constexpr int64_t kSumVectors = kWide == 16 ? 16 : 8;  // sums that stay in registers
 
 HWY_INLINE V LoadCached(const float* from) { return hn::LoadU(D(), from); }
 HWY_INLINE V LoadCached(const hwy::bfloat16_t* from) {
@@ -70,69 +71,84 @@ HWY_INLINE float Cached(hwy::bfloat16_t number) {
 }
 
 /// scores[query][place] = scale q . key of the page, bent where that is asked for.
-template <typename Element, int64_t kQueries>
-HWY_INLINE void Scores(const AttendWork& work, const Query* queries, const Element* keys,
-                       float* scores) {
+template <typename Element, int64_t kQueries, int64_t kVectors>
+HWY_INLINE void ScoresOf(const AttendWork& work, const Query* queries, const Element* keys,
+                         int64_t place, float* scores) {
   const D d;
   const int64_t places = work.paging.page_size;
-  const V scale = hn::Set(d, static_cast<float>(work.options.scale));
-  const auto cap = static_cast<float>(work.options.soft_cap);
-  const auto store = [&](V product, int64_t query, int64_t place) {
-    V score = hn::Mul(product, scale);
-    if (cap > 0) score = hn::Mul(hn::Set(d, cap), tanh(hn::Mul(score, hn::Set(d, 1 / cap))));
-    hn::StoreU(score, d, scores + query * places + place);
-  };
-  for (int64_t place = 0; place < places; place += kWide) {
-    V sums[kQueries];
+  V sums[kQueries][kVectors];
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < kQueries; ++i) sums[i] = hn::Zero(d);
-    const Element* key = keys + place;
-    for (int64_t j = 0; j < work.paging.width; ++j, key += places) {
-      const V column = LoadCached(key);
+  for (int64_t i = 0; i < kQueries; ++i)
+#pragma GCC unroll 2
+    for (int64_t v = 0; v < kVectors; ++v) sums[i][v] = hn::Zero(d);
+  const Element* key = keys + place;
+  for (int64_t j = 0; j < work.paging.width; ++j, key += places) {
+#pragma GCC unroll 2
+    for (int64_t v = 0; v < kVectors; ++v) {
+      const V column = LoadCached(key + v * kWide);
 #pragma GCC unroll 4
       for (int64_t i = 0; i < kQueries; ++i)
-        sums[i] = hn::MulAdd(column, hn::Set(d, queries[i].q[j]), sums[i]);
+        sums[i][v] = hn::MulAdd(column, hn::Set(d, queries[i].q[j]), sums[i][v]);
     }
-    for (int64_t i = 0; i < kQueries; ++i) store(sums[i], i, place);
   }
+  const V scale = hn::Set(d, static_cast<float>(work.options.scale));
+  const auto cap = static_cast<float>(work.options.soft_cap);
+  for (int64_t i = 0; i < kQueries; ++i)
+    for (int64_t v = 0; v < kVectors; ++v) {
+      V score = hn::Mul(sums[i][v], scale);
+      if (cap > 0) score = hn::Mul(hn::Set(d, cap), tanh(hn::Mul(score, hn::Set(d, 1 / cap))));
+      hn::StoreU(score, d, scores + i * places + place + v * kWide);
+    }
 }
 
-/// result += sum of weights[t] values[t], places from `begin` to `end`
-template <typename Element>
-HWY_INLINE void AddValues(const Element* values, const float* weights, int64_t begin, int64_t end,
-                          int64_t width, float* result) {
+/// results[query] += sum of weights[query][t] values[t], places from `begin` to `end`
+template <typename Element, int64_t kQueries>
+HWY_INLINE void AddValues(const AttendWork& work, const Element* values, const float* weights,
+                          int64_t begin, int64_t end, float* results) {
   const D d;
+  const int64_t places = work.paging.page_size, width = work.paging.width;
   int64_t j = 0;
   const auto columns = [&](auto count) {
     constexpr int64_t kVectors = decltype(count)::value;
     for (; j + kVectors * kWide <= width; j += kVectors * kWide) {
-      V sums[kVectors];
+      V sums[kQueries][kVectors];
 #pragma GCC unroll 4
-      for (int64_t v = 0; v < kVectors; ++v) sums[v] = hn::LoadU(d, result + j + v * kWide);
-      for (int64_t t = begin; t < end; ++t) {
-        const V weight = hn::Set(d, weights[t]);
+      for (int64_t i = 0; i < kQueries; ++i)
 #pragma GCC unroll 4
         for (int64_t v = 0; v < kVectors; ++v)
-          sums[v] = hn::MulAdd(weight, LoadCached(values + t * width + j + v * kWide), sums[v]);
+          sums[i][v] = hn::LoadU(d, results + i * work.padded + j + v * kWide);
+      for (int64_t t = begin; t < end; ++t) {
+#pragma GCC unroll 4
+        for (int64_t v = 0; v < kVectors; ++v) {
+          const V value = LoadCached(values + t * width + j + v * kWide);
+#pragma GCC unroll 4
+          for (int64_t i = 0; i < kQueries; ++i)
+            sums[i][v] = hn::MulAdd(hn::Set(d, weights[i * places + t]), value, sums[i][v]);
+        }
       }
 #pragma GCC unroll 4
-      for (int64_t v = 0; v < kVectors; ++v) hn::StoreU(sums[v], d, result + j + v * kWide);
+      for (int64_t i = 0; i < kQueries; ++i)
+#pragma GCC unroll 4
+        for (int64_t v = 0; v < kVectors; ++v)
+          hn::StoreU(sums[i][v], d, results + i * work.padded + j + v * kWide);
     }
   };
-  columns(std::integral_constant<int64_t, 4>());
+  columns(std::integral_constant<int64_t, kSumVectors / kTogether>());
   columns(std::integral_constant<int64_t, 1>());
   for (; j < width; ++j)
-    for (int64_t t = begin; t < end; ++t) result[j] += weights[t] * Cached(values[t * width + j]);
+    for (int64_t i = 0; i < kQueries; ++i)
+      for (int64_t t = begin; t < end; ++t)
+        results[i * work.padded + j] += weights[i * places + t] * Cached(values[t * width + j]);
 }
 
 struct Running {
   float top = -std::numeric_limits<float>::infinity(), total = 0;
 };
 
-/// Brings one query's result up to a page's scores, of which it sees those from `begin` to `end`.
-template <typename Element>
-HWY_INLINE void TakePage(const AttendWork& work, const Element* values, float* scores,
-                         int64_t begin, int64_t end, Running& running, float* result) {
+/// Makes weights of one query's scores of a page, of which it sees those from `begin` to `end`, and
+/// brings its result so far to the same maximum.
+HWY_INLINE void WeighPage(const AttendWork& work, float* scores, int64_t begin, int64_t end,
+                          Running& running, float* result) {
   const D d;
   const int64_t places = work.paging.page_size;
   const float infinity = std::numeric_limits<float>::infinity();
@@ -157,21 +173,21 @@ HWY_INLINE void TakePage(const AttendWork& work, const Element* values, float* s
     hn::StoreU(weight, d, scores + t);
   }
   running.total += hn::GetLane(hn::SumOfLanes(d, total));
-  AddValues(values, scores, begin, end, work.paging.width, result);
 }
 
-template <typename Element>
+template <typename Element, int64_t kQueries>
 void AttendTile(const AttendWork& work, const QueryTile& tile) {
   const ops::Paging& paging = work.paging;
   const int64_t places = paging.page_size;
+  const Query* queries = tile.queries;
   float* scores = work.memory;
   float* results = work.memory + kTogether * places;
-  std::fill_n(results, kTogether * work.padded, 0.0f);
-  Running running[kTogether];
-  int64_t first = tile.queries[0].first, last = tile.queries[0].last;
-  for (int64_t i = 1; i < tile.count; ++i) {
-    first = std::min(first, tile.queries[i].first);
-    last = std::max(last, tile.queries[i].last);
+  std::fill_n(results, kQueries * work.padded, 0.0f);
+  Running running[kQueries];
+  int64_t first = queries[0].first, last = queries[0].last;
+  for (int64_t i = 1; i < kQueries; ++i) {
+    first = std::min(first, queries[i].first);
+    last = std::max(last, queries[i].last);
   }
   for (int64_t number = first / places; number <= last / places; ++number) {
     const int64_t page = tile.pages[number], base = number * places;
@@ -179,36 +195,45 @@ void AttendTile(const AttendWork& work, const QueryTile& tile) {
         reinterpret_cast<const Element*>(work.keys) + paging.key_at(page, tile.head, 0);
     const auto* values =
         reinterpret_cast<const Element*>(work.values) + paging.value_at(page, tile.head, 0);
-    switch (tile.count) {
-      case 1:
-        Scores<Element, 1>(work, tile.queries, keys, scores);
-        break;
-      case 2:
-        Scores<Element, 2>(work, tile.queries, keys, scores);
-        break;
-      case 3:
-        Scores<Element, 3>(work, tile.queries, keys, scores);
-        break;
-      default:
-        Scores<Element, 4>(work, tile.queries, keys, scores);
+    int64_t place = 0;
+    for (; place + 2 * kWide <= places; place += 2 * kWide)
+      ScoresOf<Element, kQueries, 2>(work, queries, keys, place, scores);
+    if (place < places) ScoresOf<Element, kQueries, 1>(work, queries, keys, place, scores);
+    int64_t begin[kQueries], end[kQueries];
+    bool alike = true;
+    for (int64_t i = 0; i < kQueries; ++i) {
+      begin[i] = std::max<int64_t>(0, queries[i].first - base);
+      end[i] = std::min(places, queries[i].last + 1 - base);
+      alike &= begin[i] == begin[0] && end[i] == end[0];
+      if (begin[i] < end[i])
+        WeighPage(work, scores + i * places, begin[i], end[i], running[i],
+                  results + i * work.padded);
     }
-    for (int64_t i = 0; i < tile.count; ++i) {
-      const Query& query = tile.queries[i];
-      const int64_t begin = std::max<int64_t>(0, query.first - base),
-                    end = std::min(places, query.last + 1 - base);
-      if (begin < end)
-        TakePage(work, values, scores + i * places, begin, end, running[i],
-                 results + i * work.padded);
+    if (alike) {
+      AddValues<Element, kQueries>(work, values, scores, begin[0], end[0], results);
+      continue;
     }
+    for (int64_t i = 0; i < kQueries; ++i)
+      AddValues<Element, 1>(work, values, scores + i * places, begin[i], end[i],
+                            results + i * work.padded);
   }
-  for (int64_t i = 0; i < tile.count; ++i)
+  for (int64_t i = 0; i < kQueries; ++i)
     for (int64_t j = 0; j < paging.width; ++j)
-      tile.queries[i].y[j] = results[i * work.padded + j] / running[i].total;
+      queries[i].y[j] = results[i * work.padded + j] / running[i].total;
 }
 
-void AttendF32(const AttendWork& work, const QueryTile& tile) { AttendTile<float>(work, tile); }
+template <typename Element>
+void Attend(const AttendWork& work, const QueryTile& tile) {
+  static_assert(kTogether == 4);
+  constexpr void (*by_count[])(const AttendWork&, const QueryTile&) = {
+      AttendTile<Element, 1>, AttendTile<Element, 2>, AttendTile<Element, 3>,
+      AttendTile<Element, 4>};
+  by_count[tile.count - 1](work, tile);
+}
+
+void AttendF32(const AttendWork& work, const QueryTile& tile) { Attend<float>(work, tile); }
 void AttendBf16(const AttendWork& work, const QueryTile& tile) {
-  AttendTile<hwy::bfloat16_t>(work, tile);
+  Attend<hwy::bfloat16_t>(work, tile);
 }
 
 }  // namespace argosy::cpu::HWY_NAMESPACE
@@ -223,7 +248,7 @@ HWY_EXPORT(AttendBf16);
 namespace {
 
 constexpr int64_t kWidest = 16;               // lanes of the widest vector
-constexpr int64_t kGrain = int64_t{1} << 17;  // products that pay for a thread
+constexpr int64_t kGrain = int64_t{1} << 14;  // products that pay for a thread
 
 float* thread_memory(size_t floats) {
   static thread_local std::vector<float> memory;
