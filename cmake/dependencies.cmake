@@ -9,10 +9,21 @@ pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(libedit IMPORTED_TARGET libedit)  # optional: chat's lines can be edited
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
-find_package(OpenMP REQUIRED COMPONENTS CXX)
 
 # oneDNN 3; Debian's 2.6 has another interface.
 find_package(dnnl 3 CONFIG REQUIRED PATHS ${WHEELS}/lib/cmake/dnnl NO_DEFAULT_PATH)
+# Its threads are those of base/thread_pool.h: every call of OpenMP that it makes must be answered
+# there, since libgomp would answer the others by its own idea of who runs.
+get_target_property(DNNL_FILE DNNL::dnnl IMPORTED_LOCATION_RELEASE)
+execute_process(COMMAND ${CMAKE_NM} --dynamic --undefined-only ${DNNL_FILE}
+                OUTPUT_VARIABLE DNNL_CALLS COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "(GOMP|omp)_[a-z_]+" DNNL_CALLS "${DNNL_CALLS}")
+file(READ ${CMAKE_SOURCE_DIR}/src/base/openmp.cpp OPENMP)
+foreach(CALL ${DNNL_CALLS})
+  if(NOT OPENMP MATCHES " ${CALL}\\(")
+    message(FATAL_ERROR "oneDNN calls ${CALL}; src/base/openmp.cpp must answer it")
+  endif()
+endforeach()
 
 if(ARGOSY_BENCH)
   pkg_check_modules(openblas IMPORTED_TARGET openblas)  # optional, a peer of bench_bare alone

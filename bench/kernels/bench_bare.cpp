@@ -132,7 +132,6 @@ void time_openblas(const MatmulCase&, double) {}
 }  // namespace
 
 int main(int argc, char** argv) {
-  restart_without_spinning(argv);
   std::vector<bench::Measurement> measurements = {bench::memory_copy()};
   for (const MatmulCase& c : bench::matmul_cases())
     measurements.push_back({c.name, [c](double seconds) {

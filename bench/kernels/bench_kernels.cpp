@@ -255,7 +255,6 @@ void run_case(const Case& c, double seconds) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  restart_without_spinning(argv);
   std::vector<bench::Measurement> measurements = {bench::memory_copy()};
   for (const Case& c : all_cases())
     measurements.push_back({c.name, [c](double seconds) { run_case(c, seconds); }});

@@ -1,8 +1,6 @@
 #include "base/threads.h"
 
-#include <omp.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,12 +8,12 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
-#include <filesystem>
 #include <limits>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
+
+#include "base/thread_pool.h"
 
 namespace argosy {
 namespace {
@@ -30,11 +28,7 @@ int default_count() {
 }
 
 int& count_ref() {
-  static int count = [] {
-    const int n = default_count();
-    omp_set_num_threads(n);
-    return n;
-  }();
+  static int count = default_count();
   return count;
 }
 
@@ -44,37 +38,20 @@ thread_local bool alone = false;  // this thread runs one of several tasks
 
 int thread_count() { return alone ? 1 : count_ref(); }
 
-void set_thread_count(int count) {
-  count_ref() = std::max(1, count);
-  omp_set_num_threads(count_ref());
-}
-
-void restart_without_spinning(char** argv) {
-  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
-  std::error_code failed;
-  // by its own path, so that it keeps its name in lists of processes
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failed);
-  if (failed || setenv("GOMP_SPINCOUNT", "1000", 1) != 0) return;
-  execv(program.c_str(), argv);  // comes back only if it cannot: then threads spin
-}
+void set_thread_count(int count) { count_ref() = std::max(1, count); }
 
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;
   const int64_t parts = std::clamp<int64_t>(n / std::max<int64_t>(1, grain), 1, thread_count());
-  if (parts == 1) {
-    body(0, n);
+  const auto run = [&](int64_t part) { body(n * part / parts, n * (part + 1) / parts); };
+  if (parts == 1 || Team::own().inside) {
+    for (int64_t part = 0; part < parts; ++part) run(part);
     return;
   }
-  const auto run = [&](int64_t part) { body(n * part / parts, n * (part + 1) / parts); };
-#if defined(__SANITIZE_THREAD__)
-  // ThreadSanitizer cannot see libgomp's barriers, so its build uses plain threads
-  std::vector<std::jthread> threads;
-  for (int64_t part = 1; part < parts; ++part) threads.emplace_back([&run, part] { run(part); });
-  run(0);
-#else
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(parts))
-  for (int64_t part = 0; part < parts; ++part) run(part);
-#endif
+  ThreadPool::instance().run(
+      static_cast<int>(parts),
+      [](void* data) noexcept { (*static_cast<decltype(run)*>(data))(Team::own().index); },
+      const_cast<void*>(static_cast<const void*>(&run)));
 }
 
 void parallel_tasks(int64_t n, const std::function<void(int64_t)>& body,
@@ -88,7 +65,6 @@ void parallel_tasks(int64_t n, const std::function<void(int64_t)>& body,
   int working = threads;
   const auto work = [&] {
     alone = true;
-    omp_set_num_threads(1);  // of this thread, for the libraries that ask OpenMP
     for (int64_t i = next++; i < n; i = next++) {
       try {
         body(i);

@@ -9,16 +9,10 @@ namespace argosy {
 int thread_count();
 void set_thread_count(int count);
 
-/// For main() to call first: makes threads that wait for each other sleep after some 20 us instead
-/// of spinning for milliseconds, which takes the core from those they wait for as soon as anything
-/// else runs (decoders, other programs). OpenMP reads the setting when it is loaded, so the program
-/// is started once more in place, at the cost of its loading. Does nothing where OMP_WAIT_POLICY or
-/// GOMP_SPINCOUNT is set.
-void restart_without_spinning(char** argv);
-
 /// Runs body(begin, end) over [0, n) cut into one contiguous part per thread, `grain` items at
 /// least each. The cut depends on n, grain and thread_count() alone, so results do not depend on
-/// timing. The same threads serve oneDNN. Not to be nested; an exception in body is a Bug.
+/// timing. The same threads serve oneDNN (thread_pool.h). Inside a body it runs on the body's
+/// thread; an exception in body is a Bug.
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
 /// The same for any callable, by reference, so that no memory is allocated for what it captures.

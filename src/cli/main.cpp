@@ -115,7 +115,6 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   using namespace argosy;
   const auto say = [](const std::string& text) { log::write(log::Level::error, text); };
-  restart_without_spinning(argv);
   try {
     return cli::run(argc, argv);
   } catch (const Error& error) {

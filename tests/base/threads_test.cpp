@@ -1,12 +1,29 @@
 #include "base/threads.h"
 
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <stdexcept>
+#include <thread>
+#include <tuple>
 #include <vector>
 
 using namespace argosy;
+
+// OpenMP's calls as a compiler makes them (base/openmp.cpp).
+extern "C" {
+int omp_get_max_threads();
+int omp_get_num_threads();
+int omp_get_thread_num();
+int omp_in_parallel();
+void GOMP_parallel(void (*body)(void*), void* data, unsigned threads, unsigned flags);
+void GOMP_barrier();
+bool GOMP_loop_static_start(long begin, long end, long step, long chunk, long* first, long* last);
+bool GOMP_loop_static_next(long* first, long* last);
+}
 
 namespace {
 /// Sets the number of threads for a while.
@@ -55,4 +72,99 @@ TEST_CASE("threads: the caller is called while tasks run") {
         called.notify_all();
       });
   CHECK(called);
+}
+
+TEST_CASE("threads: every part of a loop runs once, whoever else computes") {
+  const Threads threads(4);
+  const auto loops = [] {
+    for (int round = 0; round < 200; ++round) {
+      std::vector<int> runs(37);
+      parallel_for(37, 1 + round % 12, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) ++runs[static_cast<size_t>(i)];
+      });
+      if (runs != std::vector<int>(37, 1)) return false;
+    }
+    return true;
+  };
+  std::atomic<int> right = 0;
+  std::vector<std::jthread> callers;
+  for (int i = 0; i < 3; ++i) callers.emplace_back([&] { right += loops(); });
+  callers.clear();
+  CHECK(right == 3);
+}
+
+TEST_CASE("threads: a loop within a loop runs on the thread that comes to it, cut as ever") {
+  const Threads threads(3);
+  std::vector<std::vector<int64_t>> cuts(3);
+  parallel_for(3, 1, [&](int64_t begin, int64_t) {
+    parallel_for(
+        10, 1, [&](int64_t inner, int64_t) { cuts[static_cast<size_t>(begin)].push_back(inner); });
+  });
+  CHECK(cuts == std::vector<std::vector<int64_t>>(3, {0, 3, 6}));
+}
+
+namespace {
+/// What the threads of a region saw.
+struct Region {
+  std::mutex mutex;
+  std::vector<int> numbers, teams, covered = std::vector<int>(100);
+  std::atomic<int> before = 0;
+  bool all_met = true, alone_inside = true;
+  long begin = 0, end = 100, step = 1, chunk = 0;
+
+  static void body(void* data) {
+    Region& r = *static_cast<Region*>(data);
+    ++r.before;
+    GOMP_barrier();
+    const bool met = r.before == omp_get_num_threads();
+    GOMP_barrier();
+    bool alone = omp_in_parallel() == 1;
+    GOMP_parallel(
+        [](void* inner) {
+          *static_cast<bool*>(inner) &= omp_get_num_threads() == 1 && omp_get_thread_num() == 0;
+        },
+        &alone, 4, 0);
+    const std::scoped_lock lock(r.mutex);
+    r.numbers.push_back(omp_get_thread_num());
+    r.teams.push_back(omp_get_num_threads());
+    r.all_met &= met;
+    r.alone_inside &= alone;
+    long first = 0, last = 0;
+    if (GOMP_loop_static_start(r.begin, r.end, r.step, r.chunk, &first, &last)) do
+        for (long i = first; r.step > 0 ? i < last : i > last; i += r.step)
+          ++r.covered[static_cast<size_t>(i)];
+      while (GOMP_loop_static_next(&first, &last));
+  }
+};
+}  // namespace
+
+TEST_CASE("threads: a region of OpenMP has the threads it asks for, which meet and share loops") {
+  const Threads threads(2);
+  CHECK(omp_get_max_threads() == 2);
+  CHECK(omp_in_parallel() == 0);
+  for (const unsigned wanted : {0u, 1u, 3u, 5u})
+    for (const auto& [begin, end, step, chunk] :
+         {std::tuple(0L, 100L, 1L, 0L), {3L, 98L, 4L, 3L}, {90L, 5L, -7L, 0L}, {7L, 7L, 1L, 2L}}) {
+      Region region;
+      region.begin = begin, region.end = end, region.step = step, region.chunk = chunk;
+      GOMP_parallel(Region::body, &region, wanted, 0);
+      const int team = wanted == 0 ? 2 : static_cast<int>(wanted);
+      CHECK(region.teams == std::vector<int>(static_cast<size_t>(team), team));
+      std::ranges::sort(region.numbers);
+      for (int i = 0; i < team; ++i) CHECK(region.numbers[static_cast<size_t>(i)] == i);
+      CHECK(region.all_met);
+      CHECK(region.alone_inside == (team > 1));  // a region of one is none
+      std::vector<int> expected(100);
+      for (long i = begin; step > 0 ? i < end : i > end; i += step)
+        expected[static_cast<size_t>(i)] = 1;
+      CHECK(region.covered == expected);
+    }
+}
+
+TEST_CASE("threads: libraries that call OpenMP find ours") {
+  for (const auto& [name, ours] :
+       {std::pair("GOMP_parallel", reinterpret_cast<void*>(&GOMP_parallel)),
+        {"GOMP_barrier", reinterpret_cast<void*>(&GOMP_barrier)},
+        {"omp_get_thread_num", reinterpret_cast<void*>(&omp_get_thread_num)}})
+    CHECK(dlsym(RTLD_DEFAULT, name) == ours);
 }
