@@ -24,6 +24,7 @@ args = parser.parse_args()
 quiet = llama.llama_log_callback(lambda *_: None)
 llama.llama_log_set(quiet, ctypes.c_void_p(0))
 llama.llama_backend_init()
+begin = time.perf_counter()
 model = llama.llama_model_load_from_file(args.file.encode(), llama.llama_model_default_params())
 vocabulary = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(model))
 options = llama.llama_context_default_params()
@@ -69,7 +70,8 @@ clear()
 prefill(2)
 report(event="ready", program="llama.cpp " + llama.__version__, threads=args.threads,
        system=llama.llama_print_system_info().decode(),
-       start_to_first_token_s=seconds_since_start(args.started))
+       start_to_first_token_s=seconds_since_start(args.started),
+       load_to_first_token_s=time.perf_counter() - begin)
 for line in sys.stdin:
     words = line.split()
     clear()

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -232,12 +233,15 @@ bool measure_decode(bench::DecodeBench& subject, const std::string& text) {
 }
 
 int decode(const DecodeOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
   bench::DecodeBench subject = open_decode(options);
   subject.prefill(2);
   print({{"event", "ready"},
          {"program", "argosy"},
          {"threads", thread_count()},
          {"start_to_first_token_s", bench::seconds_since_start(options.started)},
+         {"load_to_first_token_s",
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()},
          {"megabytes_per_token", subject.bytes_per_token() / 1e6},
          {"peak_rss_mb", bench::peak_resident_mb()}});
   if (options.serve) {

@@ -26,7 +26,7 @@ void put_word(uint8_t* bytes, uint32_t word) { std::memcpy(bytes, &word, sizeof 
 // ---- levels in files
 
 /// Two levels a byte: the lower half of the byte has one of the first 16.
-Words low_levels(const uint8_t* bytes) {
+[[gnu::always_inline]] inline Words low_levels(const uint8_t* bytes) {
   Words words;
   for (size_t i = 0; i < 4; ++i) {
     const uint32_t both = word_at(bytes + 4 * i);
@@ -70,7 +70,8 @@ Words q6_k_levels(const uint8_t* block, int64_t cell) {
   return words;
 }
 
-Words file_levels(BlockFormat format, const uint8_t* block, int64_t cell) {
+[[gnu::always_inline]] inline Words file_levels(BlockFormat format, const uint8_t* block,
+                                                int64_t cell) {
   Words words{};
   switch (format) {
     case q8_0:
@@ -104,7 +105,8 @@ Words file_levels(BlockFormat format, const uint8_t* block, int64_t cell) {
 
 // ---- levels in panels
 
-void put_levels(int bits, const Words& words, uint8_t* cell, int64_t row) {
+[[gnu::always_inline]] inline void put_levels(int bits, const Words& words, uint8_t* cell,
+                                              int64_t row) {
   const auto put = [&](int64_t word, uint32_t value) {
     put_word(cell + (word * kPanelRows + row) * 4, value);
   };
@@ -158,7 +160,8 @@ std::array<uint8_t, 2> factors_of(const uint8_t* packed, int64_t group) {
 }
 
 /// One block's scales for the row.
-void put_scales(BlockFormat format, const uint8_t* block, uint8_t* scales, int64_t row) {
+[[gnu::always_inline]] inline void put_scales(BlockFormat format, const uint8_t* block,
+                                              uint8_t* scales, int64_t row) {
   const auto put_half_at = [&](int64_t which, const uint8_t* from) {
     std::memcpy(scales + which * kHalves + 2 * row, from, 2);
   };
@@ -237,6 +240,51 @@ void pack_numbers(int64_t size, int64_t columns, const uint8_t* rows, int64_t co
                   rows + (row * columns + column) * size, static_cast<size_t>(size));
 }
 
+/// `height` rows, `step` bytes apart, as the scales and levels of a panel. A model is packed when
+/// it is opened, so each format has a loop of its own.
+template <BlockFormat format>
+void pack_blocks(int64_t columns, const uint8_t* rows, int64_t step, int64_t height,
+                 uint8_t* scales, uint8_t* levels) {
+  const PanelLayout layout = panel_layout(format);
+  const int64_t blocks = columns / layout_of(format).values, block_bytes = layout_of(format).bytes;
+  for (int64_t row = 0; row < height; ++row) {
+    const uint8_t* block = rows + row * step;
+    uint8_t *scale = scales, *cell = levels;
+    for (int64_t b = 0; b < blocks; ++b, block += block_bytes, scale += layout.scale_bytes) {
+      put_scales(format, block, scale, row);
+      for (int64_t i = 0; i < layout.cells; ++i, cell += layout.level_bytes)
+        put_levels(layout.bits, file_levels(format, block, i), cell, row);
+    }
+  }
+}
+
+/// Calls body<format>() for a format of blocks.
+template <typename Body>
+void with_format(BlockFormat format, const Body& body) {
+  switch (format) {
+    case q8_0:
+      return body.template operator()<q8_0>();
+    case q4_0:
+      return body.template operator()<q4_0>();
+    case q4_1:
+      return body.template operator()<q4_1>();
+    case q5_0:
+      return body.template operator()<q5_0>();
+    case q5_1:
+      return body.template operator()<q5_1>();
+    case q4_k:
+      return body.template operator()<q4_k>();
+    case q5_k:
+      return body.template operator()<q5_k>();
+    case q6_k:
+      return body.template operator()<q6_k>();
+    case f32:
+    case f16:
+    case bf16:
+      break;
+  }
+}
+
 }  // namespace
 
 PanelLayout panel_layout(BlockFormat format) {
@@ -291,7 +339,6 @@ void pack_panels(BlockFormat format, int64_t columns, std::span<const std::byte>
   check(count * bytes == std::ssize(rows) && panel_count(count) * size == std::ssize(panels),
         "{} bytes of rows for {} bytes of panels", rows.size(), panels.size());
   const PanelLayout layout = panel_layout(format);
-  const auto [_, name, block_columns, block_bytes] = layout_of(format);
   const int64_t levels = levels_offset(format, columns);
   for (int64_t first = 0; first < count; first += kPanelRows) {
     const int64_t height = std::min(kPanelRows, count - first);
@@ -299,17 +346,12 @@ void pack_panels(BlockFormat format, int64_t columns, std::span<const std::byte>
     auto* panel = reinterpret_cast<uint8_t*>(panels.data()) + first / kPanelRows * size;
     if (height < kPanelRows) std::fill_n(panel, size, uint8_t{0});
     if (layout.bits == 0) {
-      pack_numbers(block_bytes, columns, from, height, panel);
+      pack_numbers(layout_of(format).bytes, columns, from, height, panel);
       continue;
     }
-    for (int64_t row = 0; row < height; ++row)
-      for (int64_t block = 0; block < columns / block_columns; ++block) {
-        const uint8_t* source = from + row * bytes + block * block_bytes;
-        put_scales(format, source, panel + block * layout.scale_bytes, row);
-        for (int64_t cell = 0; cell < layout.cells; ++cell)
-          put_levels(layout.bits, file_levels(format, source, cell),
-                     panel + levels + (block * layout.cells + cell) * layout.level_bytes, row);
-      }
+    with_format(format, [&]<BlockFormat kFormat>() {
+      pack_blocks<kFormat>(columns, from, bytes, height, panel, panel + levels);
+    });
   }
 }
 

@@ -48,6 +48,8 @@ Session Decoder::compile(const Size& size) const {
       .page_dtype = options_.page_dtype,
       .answers = graph.input("answers", {DType::i32, {size.answers}})};
   graph.output("logits", models::build_language_model(scope, tokens, model_, sequences).logits);
+  // values come from files, and memory is first touched by the threads that put them there
+  for (Variable& variable : graph.variables()) variable.initialize = {};
   CompileOptions options;
   if (!programs_.empty()) options.state_of = &programs_.begin()->second.session;
   return Session(std::move(graph), options);

@@ -68,6 +68,8 @@ BpeTokenizer::BpeTokenizer(BpeDefinition definition, const std::string& where)
   const auto& entries = definition_.entries;
   byte_tokens_.fill(-1);
   bytes_.reserve(entries.size());
+  by_spelling_.reserve(entries.size());
+  by_bytes_.reserve(entries.size());
   for (Token token = 0; const VocabularyEntry& entry : entries) {
     if (entry.kind == EntryKind::byte && byte_named(entry.spelling) < 0)
       throw broken(where, fmt::format("token {} is \"{}\" and stands for a byte", token,

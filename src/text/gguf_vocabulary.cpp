@@ -69,6 +69,7 @@ class Reader {
     if (!vocabulary_.types.empty() && vocabulary_.types.size() != count)
       fail(where_, fmt::format("{} tokens have {} types", count, vocabulary_.types.size()));
     definition_.entries.reserve(count);
+    spellings_.reserve(count);
     for (size_t i = 0; i < count; ++i) {
       EntryKind kind = EntryKind::plain;
       if (!vocabulary_.types.empty()) {
@@ -85,7 +86,7 @@ class Reader {
     }
   }
 
-  Token spelled_so(const std::string& spelling, size_t merge) const {
+  Token spelled_so(std::string_view spelling, size_t merge) const {
     const auto entry = spellings_.find(spelling);
     if (entry == spellings_.end())
       fail(where_,
@@ -105,14 +106,18 @@ class Reader {
     definition_.alphabet = Alphabet::bytes;
     definition_.splits = split->expressions;
     definition_.whole_piece_first = split->whole_piece_first;
+    definition_.merges.reserve(vocabulary_.merges.size());
+    std::string joined;
     for (size_t i = 0; i < vocabulary_.merges.size(); ++i) {
       const std::string& both = vocabulary_.merges[i];
       const size_t space = both.find(' ', 1);
       if (space == std::string::npos)
         fail(where_, fmt::format("merge {} is not two names with a space between", i));
-      const std::string left = both.substr(0, space), right = both.substr(space + 1);
+      const auto left = std::string_view(both).substr(0, space),
+                 right = std::string_view(both).substr(space + 1);
+      joined.assign(left).append(right);
       definition_.merges.push_back({spelled_so(left, i), spelled_so(right, i),
-                                    spelled_so(left + right, i), static_cast<int32_t>(i)});
+                                    spelled_so(joined, i), static_cast<int32_t>(i)});
     }
   }
 
