@@ -72,39 +72,62 @@ DecodeTimes DecodeBench::prefill(int64_t tokens) {
 }
 
 double DecodeBench::bytes_per_token() const {
+  const models::LanguageOptions& model = decoder_.model();
   double total = 0;
   for (const TensorView& view : decoder_.weights())
-    if (decoder_.model().tied || view.name != "embedding/weight")
-      total += static_cast<double>(view.bytes.size());
+    if (model.tied || view.name != "embedding/weight") {
+      const auto bytes = static_cast<double>(view.bytes.size());
+      const bool of_experts = view.type.shape.size() == 3;  // panels of each expert
+      total += of_experts
+                   ? bytes * static_cast<double>(model.active) / static_cast<double>(model.experts)
+                   : bytes;
+    }
   return total;
 }
 
-run::Decoder random_decoder(BlockFormat format, const run::DecoderOptions& options) {
-  const nn::WeightFormats formats = [format](const std::string&) { return std::optional(format); };
-  run::Decoder decoder({.architecture = "llama",
-                        .vocabulary = 32000,
-                        .context = 2048,
-                        .width = 768,
-                        .layers = 12,
-                        .heads = 12,
-                        .key_heads = 12,
-                        .head_width = 64,
-                        .hidden = 2048,
-                        .tied = false},
-                       formats, options);
+std::optional<models::LanguageOptions> synthetic_model(std::string_view architecture) {
+  models::LanguageOptions model = {.architecture = std::string(architecture),
+                                   .vocabulary = 32000,
+                                   .context = 2048,
+                                   .head_width = 64};
+  if (architecture == "llama") {
+    model.width = 768, model.hidden = 2048, model.layers = 12;
+    model.heads = model.key_heads = 12;
+    model.tied = false;
+    return model;
+  }
+  if (architecture == "grok") {
+    model.width = 1024, model.hidden = 2048, model.layers = 8;
+    model.heads = 16, model.key_heads = 4;
+    model.experts = 8, model.active = 2;
+    model.soft_cap = 30;
+    return model;
+  }
+  return std::nullopt;
+}
+
+run::Decoder random_decoder(const models::LanguageOptions& model, BlockFormat format,
+                            const run::DecoderOptions& options) {
+  const nn::WeightFormats formats = [format](const std::string& name) {
+    return std::optional(name.ends_with("router/weight") ? BlockFormat::f32 : format);
+  };
+  run::Decoder decoder(model, formats, options);
   Random random(1);
   for (const TensorView& view : decoder.weights()) {
     if (view.type.dtype == DType::f32) {
       std::ranges::fill(view.as(), 1.0f);
       continue;
     }
-    const int64_t columns = view.name.ends_with("down/weight") ? 2048 : 768;
+    const BlockFormat kept = *formats(view.name);
+    const auto size = static_cast<size_t>(view.type.shape.back());
+    const bool wide = panel_bytes(kept, model.width) == view.type.shape.back();
+    const int64_t columns = wide ? model.width : model.hidden;
     std::vector<float> numbers(static_cast<size_t>(kPanelRows * columns));
     for (float& number : numbers) number = 0.02f * random.normal();
-    std::vector<std::byte> rows(static_cast<size_t>(kPanelRows * row_bytes(format, columns)));
-    quantize(format, numbers, rows);
-    const auto panel = view.bytes.first(static_cast<size_t>(view.type.shape[1]));
-    pack_panels(format, columns, rows, panel);
+    std::vector<std::byte> rows(static_cast<size_t>(kPanelRows * row_bytes(kept, columns)));
+    quantize(kept, numbers, rows);
+    const auto panel = view.bytes.first(size);
+    pack_panels(kept, columns, rows, panel);
     for (auto rest = view.bytes.begin() + std::ssize(panel); rest != view.bytes.end();)
       rest = std::copy(panel.begin(), panel.end(), rest);  // all panels alike: only timed
   }

@@ -1,7 +1,8 @@
 #pragma once
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <optional>
+#include <string_view>
 
 #include "run/decoder.h"
 
@@ -26,7 +27,7 @@ class DecodeBench {
   DecodeTimes prefill(int64_t tokens);
 
   /// Bytes of weights that a token of one sequence reads: all but the rows of an embedding that is
-  /// not the output's table as well.
+  /// not the output's table as well, and of experts those that are active.
   double bytes_per_token() const;
   run::Decoder& decoder() { return decoder_; }
 
@@ -35,8 +36,13 @@ class DecodeBench {
   run::Decoder decoder_;
 };
 
-/// The sizes of a Llama of 124 million parameters (width 768, 12 layers, 32,000 tokens, two tables)
-/// with random weights of one format: what bench/peers/make_random_gguf.py writes for llama.cpp.
-run::Decoder random_decoder(BlockFormat format, const run::DecoderOptions& options);
+/// Sizes to be timed with random weights: "llama" of 124 million parameters (width 768, 12 layers,
+/// 32,000 tokens, two tables), which bench/peers/make_random_gguf.py writes for llama.cpp; "grok"
+/// of 456 million, 155 of them for a token (width 1024, 8 layers of 8 experts, 2 for a token).
+std::optional<models::LanguageOptions> synthetic_model(std::string_view architecture);
+
+/// A model of these sizes with random weights of one format.
+run::Decoder random_decoder(const models::LanguageOptions& model, BlockFormat format,
+                            const run::DecoderOptions& options);
 
 }  // namespace argosy::bench

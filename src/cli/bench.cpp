@@ -181,7 +181,7 @@ int train(const TrainOptions& options) {
 }
 
 struct DecodeOptions {
-  std::string model, synthetic;
+  std::string model, synthetic, architecture = "llama";
   int64_t tokens = 128, prompt = 512, rounds = 3;
   double started = 0;
   bool serve = false;
@@ -200,7 +200,13 @@ bench::DecodeBench open_decode(const DecodeOptions& options) {
           {.what = fmt::format("no format is named {}", options.synthetic),
            .where = "argosy bench decode, --synthetic",
            .fix = "choose q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k, bf16, f16 or f32"});
-    return bench::random_decoder(*format, room);
+    const auto sizes = bench::synthetic_model(options.architecture);
+    if (!sizes)
+      throw Error(
+          {.what = fmt::format("there are no sizes of {} to be timed", options.architecture),
+           .where = "argosy bench decode, --architecture",
+           .fix = "choose llama or grok"});
+    return bench::random_decoder(*sizes, *format, room);
   }
   const run::LanguageModel model = run::open_language_model(options.model);
   room.context = std::min(room.context, model.options.context);
@@ -298,8 +304,10 @@ std::function<int()> bench(Arguments& arguments) {
         auto options = std::make_shared<DecodeOptions>();
         inner.option("--model", options->model, "a model as `argosy chat` takes it");
         inner.option("--synthetic", options->synthetic,
-                     "random weights of this format (q4_0, q8_0, ...) in a Llama of 124 million "
-                     "parameters instead");
+                     "random weights of this format (q4_0, q8_0, ...) instead, in a model of some "
+                     "hundred million parameters");
+        inner.option("--architecture", options->architecture,
+                     "of the random model: llama, or grok, a mixture of experts");
         inner.option("--tokens", options->tokens, "to decode, from an empty context");
         inner.option("--prompt", options->prompt, "tokens of the prompt");
         inner.option("--rounds", options->rounds, "how often");

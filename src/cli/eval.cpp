@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
+#include "run/language_model.h"
 #include "run/recipe.h"
 #include "run/run_folder.h"
 #include "run/text_scores.h"
@@ -24,10 +25,17 @@ int evaluate_language_model(const EvalOptions& options) {
                                     {"--film", options.film},
                                     {"--report", options.report}})
     if (!value.empty())
-      throw Error({.what = fmt::format("{} is of policies, and this run is a language model", flag),
+      throw Error({.what = fmt::format("{} is of policies, and this is a language model", flag),
                    .where = "argosy eval",
                    .fix = "leave it out"});
-  const run::TextScores scores = run::score_text(options.run, options.data, options.checkpoint);
+  const bool trained = run::is_run(options.run);
+  if (!trained && options.checkpoint != "last")
+    throw Error({.what = "--checkpoint is of runs, and this is a model in files",
+                 .where = "argosy eval",
+                 .fix = "leave it out"});
+  const run::TextScores scores =
+      trained ? run::score_text(options.run, options.data, options.checkpoint)
+              : run::score_model(options.run, options.data);
   if (!options.json.empty())
     write_json(options.json, nlohmann::ordered_json{{"argosy", ARGOSY_VERSION},
                                                     {"run", options.run},
@@ -42,15 +50,17 @@ int evaluate_language_model(const EvalOptions& options) {
                                  .dump(2));
   if (!on_standard_output(options.json))
     fmt::print(
-        "step {}, {} of {}: {} tokens, {} bytes\n"
+        "{}{} of {}: {} tokens, {} bytes\n"
         "loss {:.4f} nats a token, perplexity {:.3f}, {:.4f} bits per byte\n",
-        scores.step, scores.held_out ? "the held-out end" : "all", options.data, scores.tokens,
-        scores.bytes, scores.loss, scores.perplexity, scores.bits_per_byte);
+        trained ? fmt::format("step {}, ", scores.step) : "",
+        scores.held_out ? "the held-out end" : "all", options.data, scores.tokens, scores.bytes,
+        scores.loss, scores.perplexity, scores.bits_per_byte);
   return 0;
 }
 
 int run(const EvalOptions& options) {
-  if (run::is_run(options.run) && run::is_language_recipe(run::read_run_recipe(options.run)))
+  if (run::is_run(options.run) ? run::is_language_recipe(run::read_run_recipe(options.run))
+                               : run::is_model_in_files(options.run))
     return evaluate_language_model(options);
 #ifdef ARGOSY_WITH_DATA
   return evaluate_policy(options);
@@ -65,7 +75,8 @@ int run(const EvalOptions& options) {
 
 std::function<int()> eval(Arguments& arguments) {
   auto options = std::make_shared<EvalOptions>();
-  arguments.positional("RUN", options->run, "the folder of a training run");
+  arguments.positional("RUN", options->run,
+                       "the folder of a training run, or a language model as chat takes it");
   arguments.option(
       "--data", options->data,
       "the data set to measure on, or for a language model the text; with --world, what the run "

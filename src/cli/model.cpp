@@ -233,7 +233,6 @@ void expect_free(const Path& to) {
 
 /// The loss that a model has on the first tokens of a text.
 double loss_on(const LanguageModel& model, const ConversionOptions& options) {
-  constexpr int64_t kWindow = 512;
   std::vector<text::Token> tokens = model.tokenizer->encode(read_file(options.data));
   if (std::ssize(tokens) > options.tokens) tokens.resize(static_cast<size_t>(options.tokens));
   if (tokens.size() < 2)
@@ -241,7 +240,7 @@ double loss_on(const LanguageModel& model, const ConversionOptions& options) {
                  .where = options.data,
                  .fix = "give a longer text and --tokens from 2 on"});
   run::Decoder decoder =
-      run::open_decoder(model, {.context = std::min(kWindow, model.options.context)});
+      run::open_decoder(model, {.context = std::min(run::kLossWindow, model.options.context)});
   return run::language_loss(decoder, tokens).mean();
 }
 
@@ -256,7 +255,8 @@ std::function<int()> conversion(Arguments& arguments, const char* to_help, const
                                 bool format_needed) {
   const auto options = std::make_shared<ConversionOptions>();
   arguments.positional("MODEL", options->model,
-                       "a GGUF file, a Hugging Face folder, or the name of a model");
+                       "a GGUF file, a Hugging Face folder, the folder of a run, or the name of a "
+                       "model");
   arguments.option("--to", options->to, to_help, true);
   arguments.option("--format", options->format, format_help, format_needed);
   arguments.option("--data", options->data,

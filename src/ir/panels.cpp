@@ -328,8 +328,12 @@ int64_t panel_bytes(BlockFormat format, int64_t columns) {
   return levels_offset(format, columns) + columns / kCellColumns * layout.level_bytes;
 }
 
-Type panels_type(BlockFormat format, int64_t rows, int64_t columns) {
-  return {DType::u8, {panel_count(rows), panel_bytes(format, columns)}};
+Type panels_type(BlockFormat format, Shape matrices) {
+  const size_t rank = matrices.size();
+  check(rank >= 2, "{} is no matrix", matrices);
+  matrices[rank - 1] = panel_bytes(format, matrices[rank - 1]);
+  matrices[rank - 2] = panel_count(matrices[rank - 2]);
+  return {DType::u8, std::move(matrices)};
 }
 
 void pack_panels(BlockFormat format, int64_t columns, std::span<const std::byte> rows,

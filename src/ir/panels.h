@@ -40,8 +40,9 @@ int64_t panel_count(int64_t rows);
 /// Where the levels begin in a panel.
 int64_t levels_offset(BlockFormat format, int64_t columns);
 int64_t panel_bytes(BlockFormat format, int64_t columns);
-/// u8 [panels, bytes of a panel]: the type of such a weight in a graph.
-Type panels_type(BlockFormat format, int64_t rows, int64_t columns);
+/// The type of a weight in a graph: u8 [panels, bytes of a panel] of a matrix [rows, columns]. Of
+/// several matrices [..., rows, columns] each has panels of its own: [..., panels, bytes].
+Type panels_type(BlockFormat format, Shape matrices);
 
 /// Rows one behind another in `format`, as files have them, become panels. Rows that are missing in
 /// the last panel are 0.

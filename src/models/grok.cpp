@@ -10,7 +10,7 @@ using namespace nn;
 
 GrokOutput grok(const Scope& scope, const Tensor& tokens, const LanguageOptions& options,
                 const Sequences& sequences) {
-  check(options.tied && options.experts > 0, "Grok has one table and experts");
+  check(options.experts > 0, "Grok has experts");
   const int64_t count = tokens.elements(), width = options.width;
   const Weight table =
       (scope / "embedding").weight("weight", options.vocabulary, width, normal(0.02f));
@@ -43,7 +43,10 @@ GrokOutput grok(const Scope& scope, const Tensor& tokens, const LanguageOptions&
   const Tensor last = norm(scope / "norm", answering_rows(x, sequences));
   // the rows are scaled and not their logits, which are many more numbers
   const Tensor scaled = last * static_cast<float>(options.output_multiplier);
-  output.logits = multiply(scaled, table);
+  const Weight logits =
+      options.tied ? table
+                   : (scope / "output").weight("weight", options.vocabulary, width, normal(0.02f));
+  output.logits = multiply(scaled, logits);
   output.balance_loss = balance / static_cast<float>(options.layers);
   return output;
 }

@@ -18,8 +18,8 @@ struct GrokOutput : LanguageOutput {
 
 /// Grok-1's architecture: RMS norms before and after each block, grouped query heads with rotary
 /// positions and capped scores, experts with a gated GELU (by tanh) whose gates are the router's
-/// probabilities as they are, one table for embedding and output, no biases. The router computes in
-/// f32 always. tokens i32 [B, T].
+/// probabilities as they are, one table for embedding and output (files may have two), no biases.
+/// The router computes in f32 always. tokens i32 [B, T], or [N] of continued sequences.
 /// source  xai-org/grok-1, commit 7050ed2, 2024-03-19
 GrokOutput grok(const nn::Scope& scope, const Tensor& tokens, const LanguageOptions& options,
                 const nn::Sequences& sequences = {});

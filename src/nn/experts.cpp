@@ -70,19 +70,18 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
   const Order order = order_choices(experts, chosen, options.capacity);
 
   const auto weight = [&](const char* name, int64_t in, int64_t out) {
-    return cast_to(scope.parameter(name, {count, in, out}, fan_in_uniform(in), true), x.dtype());
+    return scope.weights(name, count, out, in, fan_in_uniform(in));
   };
+  const Weight inner[] = {weight("gate", width, options.hidden),
+                          weight("value", width, options.hidden)};
+  const Weight output = weight("output", options.hidden, width);
   const Tensor token =
       apply(gather, {repeated_range(graph, choices, options.active), order.choices});
-  const Tensor rows = apply(gather, {x, token});
-  const auto through = [&](const Tensor& from, const char* name, int64_t out) {
-    return multiply_groups(from, weight(name, from.size(1), out), order.counts);
-  };
-  const Tensor inside = options.activation(through(rows, "gate", options.hidden)) *
-                        through(rows, "value", options.hidden);
+  const std::vector<Tensor> gated = multiply_groups(apply(gather, {x, token}), inner, order.counts);
+  const Tensor inside = options.activation(gated[0]) * gated[1];
   const Tensor gate = apply(gather, {reshape_to(gates, {choices}), order.choices});
   // in f32 always, as Grok-1's release has it: what is rounded here turns later routers
-  const Tensor scaled = kept_wide(through(inside, "output", width)) *
+  const Tensor scaled = kept_wide(multiply_groups(inside, {&output, 1}, order.counts)[0]) *
                         cast_to(reshape_to(gate, {token.elements(), 1}), x.dtype());
 
   const float share = 1.0f / static_cast<float>(std::max<int64_t>(1, choices));

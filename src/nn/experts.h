@@ -31,7 +31,8 @@ struct Mixture {
 /// and no tokens at all (the balance loss is then 0).
 ///
 /// x           [N, D]
-/// parameters  router/weight [E, D]; gate, value [E, D, F]; output [E, F, D]
+/// parameters  router/weight [E, D]; gate, value [E, D, F]; output [E, F, D] (in panels each matrix
+///             lies the other way, as all that rows are multiplied with)
 /// source      Shazeer et al. 2017 (sparse gates); Fedus et al. 2021, "Switch Transformers", eq. 4
 ///             (balance loss)
 Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOptions& options);

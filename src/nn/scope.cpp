@@ -33,8 +33,7 @@ Tensor Scope::parameter(const std::string& name, const Shape& shape, Initializer
 
 Weight Scope::weight(const std::string& name, int64_t rows, int64_t columns,
                      Initializer initialize) const {
-  Weight weight = {.rows = rows, .columns = columns};
-  if (shared_->formats) weight.format = shared_->formats(full(name));
+  Weight weight = {.rows = rows, .columns = columns, .format = format_of(name)};
   const Adapters& adapters = shared_->adapters;
   if (adapters.rank > 0 && adapters.of(full(name))) {
     weight.down = parameter(kAdapterDown, {adapters.rank, columns}, fan_in_uniform(columns), true);
@@ -42,8 +41,18 @@ Weight Scope::weight(const std::string& name, int64_t rows, int64_t columns,
     weight.scale = adapters.scale;
   }
   weight.values = weight.format ? graph().variable({.name = full(name)},
-                                                   panels_type(*weight.format, rows, columns))
+                                                   panels_type(*weight.format, {rows, columns}))
                                 : parameter(name, {rows, columns}, std::move(initialize), true);
+  return weight;
+}
+
+Weight Scope::weights(const std::string& name, int64_t groups, int64_t rows, int64_t columns,
+                      Initializer initialize) const {
+  Weight weight = {.rows = rows, .columns = columns, .format = format_of(name)};
+  weight.values = weight.format
+                      ? graph().variable({.name = full(name)},
+                                         panels_type(*weight.format, {groups, rows, columns}))
+                      : parameter(name, {groups, columns, rows}, std::move(initialize), true);
   return weight;
 }
 

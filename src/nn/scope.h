@@ -50,6 +50,9 @@ class Scope {
   /// A trainable matrix named after this scope, which rows are multiplied with.
   Weight weight(const std::string& name, int64_t rows, int64_t columns,
                 Initializer initialize) const;
+  /// The same for each of `groups`, without adapters.
+  Weight weights(const std::string& name, int64_t groups, int64_t rows, int64_t columns,
+                 Initializer initialize) const;
   /// Kept, not trained: running statistics.
   Tensor statistic(const std::string& name, const Shape& shape, Initializer initialize) const;
   /// What the graph keeps between runs and checkpoints leave out, written bit by bit: starts with
@@ -77,6 +80,9 @@ class Scope {
   };
   std::string full(const std::string& name) const {
     return path_.empty() ? name : path_ + "/" + name;
+  }
+  std::optional<BlockFormat> format_of(const std::string& name) const {
+    return shared_->formats ? shared_->formats(full(name)) : std::nullopt;
   }
 
   std::shared_ptr<Shared> shared_;

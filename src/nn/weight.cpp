@@ -16,13 +16,31 @@ Tensor adapted(const Tensor& rows, const Weight& weight) {
   return matrix_multiply(low, weight.up, false, true) * weight.scale;
 }
 
+bool all_in_panels(std::span<const Weight> weights) {
+  return std::ranges::all_of(weights, [](const Weight& w) { return w.format.has_value(); });
+}
+
+/// Of weights that are all in panels; with counts, of groups.
+std::vector<Tensor> multiply_panels(const Tensor& x, std::span<const Weight> weights,
+                                    const Tensor& counts = {}) {
+  std::vector<Tensor> values;
+  std::vector<BlockFormat> formats;
+  std::vector<int64_t> outputs;
+  for (const Weight& weight : weights) {
+    values.push_back(weight.values);
+    formats.push_back(*weight.format);
+    outputs.push_back(weight.rows);
+  }
+  return multiply_blocks(x, values, formats, outputs, counts);
+}
+
 }  // namespace
 
 Tensor multiply(const Tensor& x, const Weight& weight) { return multiply_each(x, {&weight, 1})[0]; }
 
 std::vector<Tensor> multiply_each(const Tensor& x, std::span<const Weight> weights) {
   std::vector<Tensor> results;
-  if (!std::ranges::all_of(weights, [](const Weight& w) { return w.format.has_value(); })) {
+  if (!all_in_panels(weights)) {
     const Tensor rows = x.rank() == 1 ? reshape_to(x, {1, x.size(0)}) : x;
     for (const Weight& weight : weights) {
       if (weight.format) {
@@ -34,20 +52,23 @@ std::vector<Tensor> multiply_each(const Tensor& x, std::span<const Weight> weigh
     }
     return results;
   }
-  std::vector<Tensor> values;
-  std::vector<BlockFormat> formats;
-  std::vector<int64_t> outputs;
-  for (const Weight& weight : weights) {
-    values.push_back(weight.values);
-    formats.push_back(*weight.format);
-    outputs.push_back(weight.rows);
-  }
-  results = multiply_blocks(reshape_to(x, {-1, x.size(-1)}), values, formats, outputs);
+  results = multiply_panels(reshape_to(x, {-1, x.size(-1)}), weights);
   for (size_t i = 0; i < results.size(); ++i) {
     Shape shape = x.rank() == 1 ? Shape{1, 0} : x.shape();
-    shape.back() = outputs[i];
+    shape.back() = weights[i].rows;
     results[i] = reshape_to(results[i], shape);
   }
+  return results;
+}
+
+std::vector<Tensor> multiply_groups(const Tensor& x, std::span<const Weight> weights,
+                                    const Tensor& counts) {
+  if (all_in_panels(weights)) return multiply_panels(x, weights, counts);
+  std::vector<Tensor> results;
+  for (const Weight& weight : weights)
+    results.push_back(weight.format
+                          ? multiply_panels(x, {&weight, 1}, counts)[0]
+                          : ops::multiply_groups(x, cast_to(weight.values, x.dtype()), counts));
   return results;
 }
 

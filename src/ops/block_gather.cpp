@@ -18,7 +18,7 @@ struct Table {
 std::vector<Type> infer(const InferArgs& args) {
   const Table table(args.attributes);
   args.require(fits(table.format, table.columns) &&
-                   args.in[0] == panels_type(table.format, table.entries, table.columns),
+                   args.in[0] == panels_type(table.format, {table.entries, table.columns}),
                fmt::format("needs panels of {} rows of {} in {}", table.entries, table.columns,
                            table.format));
   args.require(args.in[1].dtype == DType::i32, "needs i32 indices");
@@ -40,7 +40,7 @@ void reference(KernelArgs& k) {
 }
 
 Sample rows(BlockFormat format, int64_t entries, int64_t columns, Shape indices) {
-  return {.inputs = {panels_type(format, entries, columns), {DType::i32, std::move(indices)}},
+  return {.inputs = {panels_type(format, {entries, columns}), {DType::i32, std::move(indices)}},
           .attributes = {{"formats", join_formats({format})},
                          {"entries", entries},
                          {"columns", columns}},

@@ -37,7 +37,7 @@ extern const OpDef matmul, grouped_matmul, grouped_matmul_gradient_weight;
 extern const OpDef convolution, convolution_gradient_input, convolution_gradient_weight;
 extern const OpDef max_pool, max_pool_gradient, average_pool, average_pool_gradient;
 // Weights in blocks.
-extern const OpDef block_matmul, block_gather;
+extern const OpDef block_matmul, block_grouped_matmul, block_gather;
 // Normalisation, attention, losses.
 extern const OpDef softmax, layer_norm, layer_norm_gradient, rms_norm, rms_norm_gradient;
 extern const OpDef group_norm, group_norm_gradient;
@@ -94,10 +94,11 @@ Tensor multiply_groups(const Tensor& x, const Tensor& weight, const Tensor& coun
                        bool transpose_b = false);
 
 /// x [N, K] and weights of `outputs` rows each, in panels of their formats (ir/panels.h) -> [N, M]
-/// of each.
+/// of each. With counts i32 [E] the rows are sorted by group, as for multiply_groups(), and a
+/// weight has a matrix for each group.
 std::vector<Tensor> multiply_blocks(const Tensor& x, const std::vector<Tensor>& weights,
                                     const std::vector<BlockFormat>& formats,
-                                    const std::vector<int64_t>& outputs);
+                                    const std::vector<int64_t>& outputs, const Tensor& counts = {});
 
 struct ConvolutionOptions {
   std::vector<int64_t> stride = {1, 1},

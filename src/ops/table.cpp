@@ -64,6 +64,7 @@ std::span<const OpDef* const> all_ops() {
       &grouped_matmul,
       &grouped_matmul_gradient_weight,
       &block_matmul,
+      &block_grouped_matmul,
       &block_gather,
       &convolution,
       &convolution_gradient_input,

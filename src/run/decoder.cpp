@@ -112,21 +112,24 @@ void load_weights(const LanguageModel& model, const Decoder& decoder) {
   for (const TensorView& view : decoder.weights()) {
     const Weight* weight = model.find(view.name);
     check(weight != nullptr, "the model has no weight {}", view.name);
-    const int64_t columns = weight->columns(), rows = weight->rows();
     if (view.type.dtype == DType::f32) {
       check(view.type.shape == weight->shape, "{} is {}", view.name, view.type);
       read_rows_as(BlockFormat::f32, *weight, 0, view.bytes);
       continue;
     }
-    check(view.type == panels_type(weight->format, rows, columns), "{} is {}", view.name,
+    check(view.type == panels_type(weight->format, weight->shape), "{} is {}", view.name,
           view.type);
-    const int64_t row_size = weight->bytes_per_row(), panel_size = view.type.shape[1];
-    parallel_for(view.type.shape[0], 1 + (1 << 16) / panel_size, [&](int64_t begin, int64_t end) {
+    const int64_t columns = weight->columns(), row_size = weight->bytes_per_row(),
+                  panel_size = view.type.shape.back(), panels = view.type.elements() / panel_size;
+    // of each matrix, of which there may be several
+    const int64_t height = weight->shape[weight->shape.size() - 2], high = panel_count(height);
+    parallel_for(panels, 1 + (1 << 16) / panel_size, [&](int64_t begin, int64_t end) {
       std::vector<std::byte> memory(static_cast<size_t>(kPanelRows * row_size));
       for (int64_t panel = begin; panel < end; ++panel) {
-        const int64_t first = panel * kPanelRows, height = std::min(kPanelRows, rows - first);
-        std::span<std::byte> part(memory.data(), static_cast<size_t>(height * row_size));
-        read_rows(*weight, first, part);
+        const int64_t first = panel % high * kPanelRows,
+                      rows = std::min(kPanelRows, height - first);
+        std::span<std::byte> part(memory.data(), static_cast<size_t>(rows * row_size));
+        read_rows(*weight, panel / high * height + first, part);
         pack_panels(weight->format, columns, part,
                     view.bytes.subspan(static_cast<size_t>(panel * panel_size),
                                        static_cast<size_t>(panel_size)));

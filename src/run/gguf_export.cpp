@@ -23,7 +23,8 @@ std::vector<Weight> weights_to_write(const LanguageModel& model,
     to.name = named.in_file;
     to.shape = named.shape;
     to.format = wanted ? quantised_format(from, model.options.vocabulary, *wanted) : from.format;
-    if (to.shape.size() < 2) to.format = BlockFormat::f32;  // llama.cpp has no other vectors
+    if (to.shape.size() < 2 || named.row->always_f32)  // llama.cpp has no other vectors
+      to.format = BlockFormat::f32;
     if (const auto heads = named.row->paired_heads) to.paired_heads = model.options.*heads;
   }
   return weights;
@@ -41,7 +42,7 @@ BlockFormat most_common(std::span<const Weight> weights) {
 
 std::vector<FormatShare> write_gguf_model(const LanguageModel& model, const Path& file,
                                           std::optional<BlockFormat> wanted) {
-  const models::LanguageFormat& format = format_to_write(model);
+  const models::LanguageFormat& format = format_to_write(model, &models::LanguageFormat::gguf);
   const std::vector<NamedWeight> names =
       named_weights(format, model.options, &models::WeightName::gguf);
   const std::vector<Weight> weights = weights_to_write(model, names, wanted);

@@ -21,12 +21,12 @@ const models::LanguageFormat& format_of(const GgufMetadata& metadata, const Path
              fmt::format("use a model of {}", fmt::join(known, ", ")));
 }
 
-/// A text or whole number as models::Constant has it.
+/// A text or number as models::Constant has it.
 std::string as_json(const GgufMetadata& metadata, const std::string& key) {
   const GgufValue* value = metadata.find(key);
   return value->type == GgufType::text && !value->is_array
              ? fmt::format("\"{}\"", *metadata.text(key))
-             : fmt::format("{}", *metadata.integer(key));
+             : fmt::format("{}", *metadata.number(key));
 }
 
 models::LanguageOptions options_of(const models::LanguageFormat& format, const GgufFile& gguf,

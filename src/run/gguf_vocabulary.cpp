@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "run/model_files.h"
+#include "text/character_tokenizer.h"
 #include "text/gguf_vocabulary.h"
 
 namespace argosy::run {
@@ -23,6 +24,16 @@ GgufValue kept(const std::vector<std::string>& all, std::deque<std::string>& tex
   std::vector<std::string_view> views;
   for (const std::string& text : all) views.push_back(texts.emplace_back(text));
   return GgufValue::all_texts(std::move(views));
+}
+
+text::BpeDefinition definition_of(const text::Tokenizer& tokenizer) {
+  if (const auto* bpe = dynamic_cast<const text::BpeTokenizer*>(&tokenizer))
+    return bpe->definition();
+  if (const auto* characters = dynamic_cast<const text::CharacterTokenizer*>(&tokenizer))
+    return characters->definition();
+  throw Error({.what = "GGUF has no form for the model's tokenizer that is known here",
+               .where = "tokenizer",
+               .fix = "export the model as a Hugging Face folder"});
 }
 
 }  // namespace
@@ -50,12 +61,7 @@ std::unique_ptr<text::Tokenizer> read_gguf_tokenizer(const GgufMetadata& metadat
 
 void write_gguf_tokenizer(const text::Tokenizer& tokenizer, int64_t entries, GgufMetadata& metadata,
                           std::deque<std::string>& texts) {
-  const auto* bpe = dynamic_cast<const text::BpeTokenizer*>(&tokenizer);
-  if (!bpe)
-    throw Error({.what = "GGUF has no form for the model's tokenizer that is known here",
-                 .where = "tokenizer",
-                 .fix = "export the model as a Hugging Face folder"});
-  text::GgufVocabulary vocabulary = text::gguf_vocabulary(bpe->definition());
+  text::GgufVocabulary vocabulary = text::gguf_vocabulary(definition_of(tokenizer));
   // others take the number of tokens for that of the model's table
   constexpr int32_t kUnused = 5;
   for (int64_t i = std::ssize(vocabulary.tokens); i < entries; ++i) {

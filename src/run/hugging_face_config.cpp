@@ -31,6 +31,7 @@ const models::LanguageFormat& format_of(const Json& config, const Path& file) {
   const Json architectures = config.value("architectures", Json());
   std::vector<std::string> known;
   for (const models::LanguageFormat* format : models::language_formats()) {
+    if (!format->hugging_face) continue;
     if (architectures.is_array() &&
         std::ranges::find(architectures, Json(format->hugging_face)) != architectures.end())
       return *format;

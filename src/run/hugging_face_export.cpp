@@ -61,7 +61,8 @@ void write_json(const Path& file, const Json& json) {
 
 std::vector<FormatShare> write_hugging_face_model(const LanguageModel& model, const Path& folder,
                                                   std::optional<BlockFormat> wanted) {
-  const models::LanguageFormat& format = format_to_write(model);
+  const models::LanguageFormat& format =
+      format_to_write(model, &models::LanguageFormat::hugging_face);
   PartialFolder partial(folder);
   std::vector<Weight> weights;
   std::vector<const Weight*> sources;

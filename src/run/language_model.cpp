@@ -59,6 +59,18 @@ LanguageModel open_path(const Path& path) {
       "tokenizer.json");
 }
 
+/// Rows of matrices whose columns stand one behind another.
+void read_transposed(const Weight& weight, int64_t first_row, std::span<float> numbers) {
+  const int64_t columns = weight.columns(), height = weight.shape[weight.shape.size() - 2];
+  const auto* stored = reinterpret_cast<const float*>(weight.bytes.data());
+  for (size_t i = 0; i < numbers.size(); i += columns) {
+    const int64_t row = first_row + static_cast<int64_t>(i) / columns;
+    const float* first = stored + row / height * height * columns + row % height;
+    for (int64_t column = 0; column < columns; ++column)
+      numbers[i + column] = first[column * height];
+  }
+}
+
 }  // namespace
 
 int64_t Weight::stored_row(int64_t row) const {
@@ -73,6 +85,11 @@ void read_rows(const Weight& weight, int64_t first_row, std::span<std::byte> byt
   check(rows * step == std::ssize(bytes) && first_row >= 0 && first_row + rows <= weight.rows(),
         "{}: {} bytes from row {}", weight.name, bytes.size(), first_row);
   const std::byte* stored = weight.bytes.data();
+  if (weight.transposed) {
+    check(weight.format == BlockFormat::f32, "{} is {}", weight.name, weight.format);
+    return read_transposed(weight, first_row,
+                           {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)});
+  }
   if (weight.paired_heads == 0) {
     std::copy_n(stored + first_row * step, bytes.size(), bytes.data());
     return;
@@ -86,11 +103,12 @@ void read_rows_as(BlockFormat format, const Weight& weight, int64_t first_row,
   if (format == weight.format) return read_rows(weight, first_row, bytes);
   const int64_t columns = weight.columns(), from = weight.bytes_per_row(),
                 to = row_bytes(format, columns);
+  std::vector<std::byte> stored(static_cast<size_t>(from));
   std::vector<float> numbers(static_cast<size_t>(columns));
   check(std::ssize(bytes) % to == 0, "{}: {} bytes", weight.name, bytes.size());
   for (int64_t row = 0; row < std::ssize(bytes) / to; ++row) {
-    dequantize(weight.format, weight.bytes.subspan(weight.stored_row(first_row + row) * from, from),
-               numbers);
+    read_rows(weight, first_row + row, stored);
+    dequantize(weight.format, stored, numbers);
     quantize(format, numbers, bytes.subspan(row * to, to));
   }
 }
@@ -116,6 +134,13 @@ size_t LanguageModel::bytes() const {
   size_t total = 0;
   for (const Weight& weight : weights) total += weight.bytes.size();
   return total;
+}
+
+bool is_model_in_files(const std::string& name_or_path) {
+  if (is_there(name_or_path))
+    return is_file(name_or_path) || is_hugging_face(name_or_path) || has_one_gguf(name_or_path);
+  const std::vector<std::string> installed = installed_models();
+  return std::ranges::find(installed, name_or_path) != installed.end();
 }
 
 LanguageModel open_language_model(const std::string& name_or_path) {

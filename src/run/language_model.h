@@ -16,6 +16,8 @@ struct Weight : StoredTensor {  ///< under the model's own name
   /// Heads whose rows stand in neighbouring pairs in the file (models::WeightName::paired_heads);
   /// 0: the rows stand as the model has them.
   int64_t paired_heads = 0;
+  /// The file has the columns one behind another instead of the rows, of every matrix (f32).
+  bool transposed = false;
 
   /// Where row `row` of the model stands in the file.
   int64_t stored_row(int64_t row) const;
@@ -54,5 +56,8 @@ struct LanguageModel {
 ///         missing or out of its limits, a weight is missing, too many or of another shape, the
 ///         tokenizer does not fit the model; each with the file and the key
 LanguageModel open_language_model(const std::string& name_or_path);
+
+/// True for a file, a folder with a model in files, or an installed name; not for runs.
+bool is_model_in_files(const std::string& name_or_path);
 
 }  // namespace argosy::run

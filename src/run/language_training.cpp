@@ -105,6 +105,7 @@ models::LanguageOptions language_options(const Recipe& recipe, int64_t vocabular
   options.active = l.active;
   options.embedding_multiplier = std::sqrt(static_cast<double>(l.width));
   options.output_multiplier = released.output_multiplier;
+  options.attention_multiplier = 1 / std::sqrt(static_cast<double>(options.head_width));
   options.soft_cap = released.soft_cap;
   return options;
 }

@@ -29,15 +29,23 @@ void fail_model(const Path& file, const std::string& what, const std::string& fi
   throw Error({.what = what, .where = file, .fix = fix, .kind = ErrorKind::file});
 }
 
-const models::LanguageFormat& format_to_write(const LanguageModel& model) {
-  for (const models::LanguageFormat* format : models::language_formats())
-    if (model.options.architecture == format->architecture) return *format;
-  throw Error(
-      {.what = fmt::format("other programs' files have no form for a {} model that is known "
-                           "here",
-                           model.options.architecture),
-       .where = model.path,
-       .fix = "export a model of the architecture llama"});
+const models::LanguageFormat& format_to_write(const LanguageModel& model,
+                                              const char* models::LanguageFormat::* name) {
+  std::vector<std::string_view> known;
+  bool elsewhere = false;
+  for (const models::LanguageFormat* format : models::language_formats()) {
+    const bool same = model.options.architecture == format->architecture;
+    if (same && format->*name) return *format;
+    elsewhere |= same;
+    if (format->*name) known.push_back(format->architecture);
+  }
+  throw Error({.what = fmt::format("files of that kind have no form for a {} model that is known "
+                                   "here",
+                                   model.options.architecture),
+               .where = model.path,
+               .fix = elsewhere ? "write it as a GGUF file, --to NAME.gguf"
+                                : fmt::format("export a model of the architecture {}",
+                                              fmt::join(known, " or "))});
 }
 
 bool is_whole(const OptionName& option) {
@@ -67,6 +75,9 @@ LanguageOptions read_options(const models::LanguageFormat& format, const char* O
   if (options.heads % options.key_heads != 0)
     fail_model(file, fmt::format("{} heads of queries cannot share {} of keys evenly",
                                  options.heads, options.key_heads));
+  if (options.active > options.experts)
+    fail_model(file, fmt::format("a token goes to {} experts, but there are {}", options.active,
+                                 options.experts));
   if (options.head_width % 2 != 0)
     fail_model(file, fmt::format("a head is {} wide, an odd number, so its halves cannot turn",
                                  options.head_width));

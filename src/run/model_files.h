@@ -22,8 +22,10 @@ models::LanguageOptions read_options(const models::LanguageFormat& format,
                                      const std::string& prefix, const OptionLookup& lookup,
                                      const Path& file);
 
-/// How a model is written for others. throws Error: its architecture has no such form
-const models::LanguageFormat& format_to_write(const LanguageModel& model);
+/// How a model is written for others; `name` says for whom. throws Error: its architecture has no
+/// such form
+const models::LanguageFormat& format_to_write(const LanguageModel& model,
+                                              const char* models::LanguageFormat::* name);
 
 /// An option's value, as both formats write it.
 double option_value(const models::OptionName& option, const models::LanguageOptions& options);

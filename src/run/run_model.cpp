@@ -73,6 +73,10 @@ LanguageModel open_run_model(const Path& folder) {
     weight.name = variable.name;
     weight.shape = tensor->type.shape;
     weight.bytes = tensor->bytes;
+    if (Shape& shape = weight.shape; shape.size() == 3) {  // of experts, see nn::Weight
+      std::swap(shape[1], shape[2]);
+      weight.transposed = true;
+    }
     const std::string folder_of = variable.name.substr(0, variable.name.rfind('/') + 1);
     const NamedTensor *down = find(folder_of + nn::kAdapterDown),
                       *up = find(folder_of + nn::kAdapterUp);

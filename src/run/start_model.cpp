@@ -5,6 +5,22 @@
 #include "run/run_folder.h"
 
 namespace argosy::run {
+namespace {
+
+/// The matrices of experts, which are trained the other way, see nn::Weight.
+void read_columns(const Weight& weight, const TensorView& view) {
+  const Shape& shape = view.type.shape;
+  check(weight.shape == Shape{shape[0], shape[2], shape[1]}, "{} is {}", weight.name, view.type);
+  const std::vector<float> numbers = read_numbers(weight);
+  const auto height = static_cast<size_t>(shape[1]), width = static_cast<size_t>(shape[2]),
+             size = height * width;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const size_t within = i % size;
+    view.as()[i - within + within % height * width + within / height] = numbers[i];
+  }
+}
+
+}  // namespace
 
 bool starts_from_model(const Recipe& recipe) {
   const std::string& start = recipe.training.start_from;
@@ -51,7 +67,12 @@ void begin_with_model(const Session& session, const LanguageModel& model) {
         view.name.starts_with(kAverage) ? view.name.substr(kAverage.size()) : view.name;
     if (is_of_adapter(name)) continue;
     const Weight* weight = model.find(name);
-    check(weight && weight->shape == view.type.shape, "{} is {}", name, view.type);
+    check(weight != nullptr, "there is no {}", name);
+    if (view.type.shape.size() == 3) {
+      read_columns(*weight, view);
+      continue;
+    }
+    check(weight->shape == view.type.shape, "{} is {}", name, view.type);
     read_rows_as(BlockFormat::f32, *weight, 0, view.bytes);
   }
 }

@@ -1,11 +1,13 @@
 #include "run/text_scores.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <vector>
 
 #include "base/error.h"
 #include "run/language_data.h"
+#include "run/language_loss.h"
 #include "run/language_training.h"
 #include "run/run_folder.h"
 #include "text/tokenizer_files.h"
@@ -15,6 +17,14 @@ namespace {
 
 constexpr size_t kLargestText = size_t{1} << 31;
 constexpr int64_t kTokensAtOnce = 1024;
+
+void set_loss(TextScores& scores, double nats, int64_t tokens) {
+  scores.tokens = tokens;
+  scores.loss = nats / static_cast<double>(tokens);
+  scores.perplexity = std::exp(scores.loss);
+  scores.bits_per_byte =
+      nats / std::numbers::ln2 / static_cast<double>(std::max<int64_t>(1, scores.bytes));
+}
 
 /// What is measured, sample by sample.
 struct Measured {
@@ -35,11 +45,7 @@ TextScores score(const Recipe& recipe, const Checkpoint& checkpoint, const Measu
         for (const text::Token target : to.targets)
           if (target >= 0) scores.bytes += std::ssize(measured.tokenizer.bytes(target));
       });
-  scores.tokens = sum.tokens;
-  scores.loss = sum.mean();
-  scores.perplexity = std::exp(scores.loss);
-  scores.bits_per_byte =
-      sum.nats / std::numbers::ln2 / static_cast<double>(std::max<int64_t>(1, scores.bytes));
+  set_loss(scores, sum.nats, sum.tokens);
   return scores;
 }
 
@@ -76,6 +82,24 @@ TextScores score_text(const Path& run, const Path& text_file, const std::string&
       {.tokenizer = *tokenizer,
        .samples = samples,
        .sample = [&](int64_t number, const Sample& to) { put_piece(tokens, number, to); }});
+}
+
+TextScores score_model(const std::string& name_or_path, const Path& text_file) {
+  const LanguageModel model = open_language_model(name_or_path);
+  const std::vector<text::Token> tokens =
+      model.tokenizer->encode(read_file(text_file, kLargestText));
+  const int64_t window = std::min(kLossWindow, model.options.context);
+  if (tokens.size() < 2 || window < 2)
+    throw Error({.what = "there is nothing to foretell",
+                 .where = text_file,
+                 .fix = "give a text of two tokens at least"});
+  Decoder decoder = open_decoder(model, {.context = window});
+  const LanguageLoss loss = language_loss(decoder, tokens);
+  TextScores scores;
+  for (int64_t i = 0; i < std::ssize(tokens); ++i)
+    if (i % window != 0) scores.bytes += std::ssize(model.tokenizer->bytes(tokens[i]));
+  set_loss(scores, loss.total, loss.tokens);
+  return scores;
 }
 
 }  // namespace argosy::run

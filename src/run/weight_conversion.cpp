@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/threads.h"
 
@@ -12,6 +13,7 @@ namespace argosy::run {
 std::span<const std::byte> WeightConversion::convert(const Weight& from, const Weight& to) {
   const int64_t rows = from.rows(), columns = from.columns();
   const int64_t step = from.bytes_per_row(), new_step = to.bytes_per_row();
+  check(to.shape == from.shape && !to.transposed, "{} to {}", from.shape, to.shape);
   bytes_.resize(static_cast<size_t>(rows * new_step));
   struct RowSums {
     double squares = 0, squared_errors = 0;
@@ -19,9 +21,10 @@ std::span<const std::byte> WeightConversion::convert(const Weight& from, const W
   std::vector<RowSums> of_rows(
       static_cast<size_t>(rows));  // added up in order, whatever the threads
   parallel_for(rows, 1 + 65536 / columns, [&](int64_t begin, int64_t end) {
+    std::vector<std::byte> source(static_cast<size_t>(step));
     std::vector<float> numbers(static_cast<size_t>(columns)), again(numbers);
     for (int64_t row = begin; row < end; ++row) {
-      const auto source = from.bytes.subspan(from.stored_row(row) * step, step);
+      read_rows(from, row, source);
       const auto target = std::span(bytes_).subspan(to.stored_row(row) * new_step, new_step);
       dequantize(from.format, source, numbers);
       RowSums& sums = of_rows[row];
@@ -78,7 +81,7 @@ BlockFormat quantised_format(const StoredTensor& weight, int64_t vocabulary, Blo
            static_cast<double>(layout_of(format).values);
   };
   BlockFormat format = wanted;
-  if (weight.rows() == vocabulary && bits(format) < bits(q8_0)) format = q8_0;
+  if (weight.shape[0] == vocabulary && bits(format) < bits(q8_0)) format = q8_0;
   // the formats of 256 have one of 32 with nearly as many bits
   constexpr std::pair<BlockFormat, BlockFormat> kNext[] = {
       {q4_k, q5_0}, {q5_k, q5_1}, {q6_k, q8_0}};

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "text/json_reader.h"
+#include "text/spelling.h"
 #include "text/utf8.h"
 
 namespace argosy::text {
@@ -82,6 +83,18 @@ std::optional<Token> CharacterTokenizer::find(std::string_view name) const {
 
 void CharacterTokenizer::write(const Path& folder) const {
   write_file(folder / kCharactersFile, nlohmann::json(characters_).dump() + "\n");
+}
+
+BpeDefinition CharacterTokenizer::definition() const {
+  BpeDefinition definition{.alphabet = Alphabet::characters};
+  for (const std::string& character : characters_) {
+    if (character == kSpace)
+      throw Error({.what = "the vocabulary has U+2581, which others take for a space",
+                   .where = "tokenizer",
+                   .fix = "learn from a text without it"});
+    definition.entries.push_back({character == " " ? std::string(kSpace) : character});
+  }
+  return definition;
 }
 
 }  // namespace argosy::text

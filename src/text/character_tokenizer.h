@@ -3,7 +3,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "text/tokenizer.h"
+#include "text/bpe_tokenizer.h"
 
 namespace argosy::text {
 
@@ -25,6 +25,10 @@ class CharacterTokenizer final : public Tokenizer {
   std::optional<Token> beginning() const override { return std::nullopt; }
   const std::vector<Token>& ends() const override { return ends_; }
   void write(const Path& folder) const override;
+
+  /// The same tokens as byte-pair encoding has them that merges nothing; what the vocabulary lacks
+  /// is left out there. throws Error: it has U+2581, which means a space there
+  BpeDefinition definition() const;
 
  private:
   explicit CharacterTokenizer(std::vector<std::string> characters);

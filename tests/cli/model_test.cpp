@@ -56,6 +56,23 @@ TEST_CASE("model: quantize writes a file once, says what it cost, and refuses an
   CHECK(test::run_program(fmt::format("model info {}", to)).out.find("q8_0") != std::string::npos);
 }
 
+TEST_CASE("model: eval foretells a text by a model in files, which has no checkpoints") {
+  const test::TemporaryFolder folder;
+  const std::string model = tiny_file(folder), text = folder.path() / "text.txt";
+  write_file(text, "hello hello, is there anybody in there?");
+  const std::string command = fmt::format("eval {} --data {}", model, text);
+  const Ended said = test::run_program(command + " --json -");
+  REQUIRE(said.code == 0);
+  const auto scores = nlohmann::json::parse(said.out);
+  CHECK(scores["loss"] > 0);
+  CHECK(scores["tokens"] > 10);
+  CHECK(scores["bytes"] >= scores["tokens"]);
+  CHECK(test::run_program(command).out.find("bits per byte") != std::string::npos);
+  const Ended refused = test::run_program(command + " --checkpoint best");
+  CHECK(refused.code == 2);
+  CHECK(refused.err.find("--checkpoint is of runs") != std::string::npos);
+}
+
 TEST_CASE("model: an unknown format names those that there are, and nothing is written") {
   const test::TemporaryFolder folder;
   const std::string from = tiny_file(folder), to = folder.path() / "other";

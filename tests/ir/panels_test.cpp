@@ -28,7 +28,7 @@ TEST_CASE("panels: every row reads back as its blocks say, in every format") {
       INFO(fmt::format("{} x {}", layout.name, rows));
       const int64_t columns = layout.values == 1 ? 7 : 512;
       const std::vector<std::byte> stored = random_rows(layout.format, rows, columns);
-      const Type type = panels_type(layout.format, rows, columns);
+      const Type type = panels_type(layout.format, {rows, columns});
       std::vector<std::byte> panels(type.bytes());
       pack_panels(layout.format, columns, stored, panels);
       std::vector<float> wanted(static_cast<size_t>(rows * columns));
@@ -58,7 +58,7 @@ TEST_CASE("panels: take the bytes of the blocks, but for factors of 6 bits, whic
 
 TEST_CASE("panels: rows that a panel lacks are 0") {
   const int64_t columns = 64;
-  std::vector<std::byte> panels(panels_type(BlockFormat::q4_0, 3, columns).bytes(),
+  std::vector<std::byte> panels(panels_type(BlockFormat::q4_0, {3, columns}).bytes(),
                                 std::byte{0x33});
   pack_panels(BlockFormat::q4_0, columns, random_rows(BlockFormat::q4_0, 3, columns), panels);
   std::vector<float> row(columns);

@@ -98,6 +98,14 @@ double largest_difference(std::span<const float> a, std::span<const float> b) {
   return largest;
 }
 
+void pack(BlockFormat format, int64_t columns, std::span<const float> matrix,
+          std::span<std::byte> panels) {
+  std::vector<std::byte> rows(
+      static_cast<size_t>(std::ssize(matrix) / columns * row_bytes(format, columns)));
+  quantize(format, matrix, rows);
+  pack_panels(format, columns, rows, panels);
+}
+
 /// Takes over the weights of a session as it is trained, whatever the format.
 void take_weights(const Session& from, const Session& to, const nn::WeightFormats& formats) {
   for (const TensorView& view : to.state()) {
@@ -107,11 +115,22 @@ void take_weights(const Session& from, const Session& to, const nn::WeightFormat
       continue;
     }
     const BlockFormat format = *formats(view.name);
-    const int64_t columns = trained.type.shape[1];
-    std::vector<std::byte> rows(
-        static_cast<size_t>(trained.type.shape[0] * row_bytes(format, columns)));
-    quantize(format, trained.as(), rows);
-    pack_panels(format, columns, rows, view.bytes);
+    const Shape& shape = trained.type.shape;
+    const std::span<const float> numbers = trained.as();
+    if (shape.size() == 2) {
+      pack(format, shape[1], numbers, view.bytes);
+      continue;
+    }
+    const int64_t size = shape[1] * shape[2];  // of one expert's, which is trained transposed
+    const size_t bytes = view.bytes.size() / static_cast<size_t>(shape[0]);
+    for (int64_t expert = 0; expert < shape[0]; ++expert) {
+      std::vector<float> matrix(static_cast<size_t>(size));
+      for (int64_t i = 0; i < size; ++i)
+        matrix[static_cast<size_t>(i % shape[2] * shape[1] + i / shape[2])] =
+            numbers[static_cast<size_t>(expert * size + i)];
+      pack(format, shape[1], matrix,
+           view.bytes.subspan(static_cast<size_t>(expert) * bytes, bytes));
+    }
   }
 }
 

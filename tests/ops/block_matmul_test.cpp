@@ -19,7 +19,7 @@ Array panels_of(BlockFormat format, int64_t rows, int64_t columns, uint64_t seed
   for (float& number : numbers) number = random.normal();
   std::vector<std::byte> stored(static_cast<size_t>(rows * row_bytes(format, columns)));
   quantize(format, numbers, stored);
-  Array panels(panels_type(format, rows, columns));
+  Array panels(panels_type(format, {rows, columns}));
   pack_panels(format, columns, stored, panels.bytes);
   return panels;
 }
@@ -39,6 +39,47 @@ struct Product {
   }
   Arrays by_kernel() const { return run_backend(ops::block_matmul, attributes, in); }
   Arrays by_reference() const { return run_reference(ops::block_matmul, attributes, in); }
+};
+
+/// Rows in groups, with a matrix of each group for each format.
+struct GroupedProduct {
+  Attributes attributes;
+  Arrays in;  ///< the rows, the weights, the counts
+  int64_t columns, rows;
+
+  GroupedProduct(const std::vector<BlockFormat>& formats, int64_t n, int64_t columns, int64_t rows,
+                 const std::vector<int32_t>& counts)
+      : columns(columns), rows(rows) {
+    const Product plain(formats, n, columns, rows);
+    attributes = plain.attributes;
+    in.push_back(plain.in[0]);
+    const auto groups = static_cast<int64_t>(counts.size());
+    for (const BlockFormat format : formats) {
+      Array matrices(panels_type(format, {groups, rows, columns}));
+      auto to = matrices.bytes.begin();
+      for (uint64_t group = 0; group < counts.size(); ++group)
+        to = std::ranges::copy(panels_of(format, rows, columns, 20 + group).bytes, to).out;
+      in.push_back(matrices);
+    }
+    Array last({DType::i32, {groups}});
+    std::ranges::copy(counts, last.as<int32_t>().begin());
+    in.push_back(last);
+  }
+  Arrays by_kernel() const { return run_backend(ops::block_grouped_matmul, attributes, in); }
+  Arrays by_reference() const { return run_reference(ops::block_grouped_matmul, attributes, in); }
+  /// Row `row` alone, times the matrices of `group`.
+  Arrays alone(int64_t row, int64_t group) const {
+    Arrays operands = {Array({DType::f32, {1, columns}})};
+    const auto x = in[0].as().subspan(static_cast<size_t>(row * columns));
+    std::copy_n(x.begin(), columns, operands[0].as().begin());
+    for (size_t i = 1; i + 1 < in.size(); ++i) {
+      const Shape& shape = in[i].type.shape;
+      Array& matrix = operands.emplace_back(Type{DType::u8, {shape[1], shape[2]}});
+      const auto size = std::ssize(matrix.bytes);
+      std::copy_n(in[i].bytes.begin() + group * size, size, matrix.bytes.begin());
+    }
+    return run_backend(ops::block_matmul, attributes, operands);
+  }
 };
 
 /// With and without the instruction for bytes.
@@ -128,4 +169,44 @@ TEST_CASE("block_matmul: what is not finite stays in its row; zeros and tiny num
       }
     });
   }
+}
+
+TEST_CASE("block_grouped_matmul: counts of every kind give the reference's products") {
+  using enum BlockFormat;
+  for (const std::vector<int32_t>& counts : std::vector<std::vector<int32_t>>{
+           {5, 0, 7}, {0, 0, 0}, {1, 1, 1}, {30, 2, 1}, {-4, 3, INT32_MAX}, {12}}) {
+    INFO(fmt::format("{}", counts));
+    for (const std::vector<BlockFormat>& formats :
+         std::vector<std::vector<BlockFormat>>{{q8_0}, {q4_k, f32}, {bf16, q6_k, q4_1}}) {
+      const GroupedProduct product(formats, 12, 256, 37, counts);
+      const Arrays wanted = product.by_reference();
+      on_every_kernel([&] { CHECK(difference(product.by_kernel(), wanted, 1e-5) == ""); });
+    }
+  }
+}
+
+TEST_CASE(
+    "block_grouped_matmul: a row's result is that of its group's matrix alone, bit for bit, "
+    "whatever the rows beside it and the threads") {
+  const int threads = thread_count();
+  const std::vector<int32_t> counts = {3, 0, 11, 1};
+  for (const BlockLayout& layout : block_layouts()) {
+    INFO(layout.name);
+    const GroupedProduct product({layout.format, BlockFormat::q8_0}, 16, 256, 200, counts);
+    on_every_kernel([&] {
+      set_thread_count(1);
+      const Arrays together = product.by_kernel();
+      for (const auto& [row, group] : {std::pair(0, 0), {2, 0}, {3, 2}, {13, 2}, {14, 3}})
+        for (const Arrays alone = product.alone(row, group); const size_t i : {0, 1})
+          CHECK(std::ranges::equal(alone[i].as(),
+                                   together[i].as().subspan(static_cast<size_t>(row * 200), 200)));
+      for (const size_t i : {0, 1})  // after the last group
+        for (const float y : together[i].as().last(200)) CHECK(y == 0);
+      for (const int count : {2, 3, 7}) {
+        set_thread_count(count);
+        CHECK(difference(product.by_kernel(), together, 0) == "");
+      }
+    });
+  }
+  set_thread_count(threads);
 }

@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "base/random.h"
+#include "ir/panels.h"
 #include "run/language_loss.h"
 
 using namespace argosy;
@@ -13,52 +14,74 @@ using run::Decoder;
 
 namespace {
 
-const models::LanguageOptions kSizes = {.architecture = "llama",
-                                        .vocabulary = 40,
-                                        .context = 64,
-                                        .width = 32,
-                                        .layers = 2,
-                                        .heads = 4,
-                                        .key_heads = 2,
-                                        .head_width = 16,
-                                        .hidden = 96};
+/// Of each architecture that files have.
+models::LanguageOptions sizes(const std::string& architecture) {
+  const bool grok = architecture == "grok";
+  return {.architecture = architecture,
+          .vocabulary = 40,
+          .context = 64,
+          .width = 32,
+          .layers = 2,
+          .heads = 4,
+          .key_heads = 2,
+          .head_width = 16,
+          .hidden = 96,
+          .experts = grok ? 5 : 0,
+          .active = grok ? 2 : 0,
+          .soft_cap = grok ? 30.0 : 0.0};
+}
 
 /// A model in memory, as if a file held it.
 struct Made {
   run::LanguageModel model;
   std::deque<std::vector<std::byte>> bytes;
 
-  explicit Made(BlockFormat format) {
+  explicit Made(BlockFormat format, const std::string& architecture = "llama") {
     model.name = "made";
-    model.options = kSizes;
+    model.options = sizes(architecture);
     Graph graph;  // for the names and shapes of the weights
     build_language_model(nn::Scope(graph, false), graph.input("tokens", {DType::i32, {1, 4}}),
-                         kSizes);
+                         model.options);
     Random random(2);
     for (const Variable& variable : graph.variables()) {
-      const Type& type = graph.type(variable.value);
-      const bool matrix = type.shape.size() == 2;
-      std::vector<float> numbers(static_cast<size_t>(type.elements()));
-      for (float& number : numbers) number = matrix ? 0.2f * random.normal() : 1.0f;
-      const BlockFormat kept = matrix ? format : BlockFormat::f32;
-      std::vector<std::byte>& stored = bytes.emplace_back(static_cast<size_t>(
-          row_bytes(kept, type.shape.back()) * type.elements() / type.shape.back()));
-      quantize(kept, numbers, stored);
       run::Weight& weight = model.weights.emplace_back();
-      weight.name = variable.name, weight.shape = type.shape;
-      weight.format = kept, weight.bytes = stored;
+      weight.name = variable.name, weight.shape = graph.type(variable.value).shape;
+      const size_t rank = weight.shape.size();
+      if (rank == 3) std::swap(weight.shape[1], weight.shape[2]);  // see nn::Weight
+      std::vector<float> numbers(static_cast<size_t>(count(weight.shape)));
+      for (float& number : numbers) number = rank > 1 ? 0.2f * random.normal() : 1.0f;
+      if (rank > 1 && !weight.name.ends_with("router/weight")) weight.format = format;
+      std::vector<std::byte>& stored =
+          bytes.emplace_back(static_cast<size_t>(weight.rows() * weight.bytes_per_row()));
+      quantize(weight.format, numbers, stored);
+      weight.bytes = stored;
     }
   }
 };
+
+/// As a graph that is trained has them: of experts the matrices lie the other way.
+std::vector<float> trained_numbers(const run::Weight& weight) {
+  std::vector<float> numbers = run::read_numbers(weight);
+  if (weight.shape.size() < 3) return numbers;
+  const int64_t rows = weight.shape[1], columns = weight.shape[2];
+  std::vector<float> turned(numbers.size());
+  for (int64_t i = 0; i < std::ssize(numbers); ++i) {
+    const int64_t row = i / columns, column = i % columns, expert = row / rows;
+    turned[static_cast<size_t>((expert * columns + column) * rows + row % rows)] =
+        numbers[static_cast<size_t>(i)];
+  }
+  return turned;
+}
 
 /// Logits of the whole sequence by a graph as it is trained.
 std::vector<float> whole(const run::LanguageModel& model, const std::vector<int32_t>& tokens) {
   Graph graph;
   const Tensor input = graph.input("tokens", {DType::i32, {1, std::ssize(tokens)}});
-  graph.output("logits", build_language_model(nn::Scope(graph, false), input, kSizes).logits);
+  graph.output("logits",
+               build_language_model(nn::Scope(graph, false), input, model.options).logits);
   Session session(std::move(graph));
   for (const TensorView& view : session.state())
-    std::ranges::copy(run::read_numbers(*model.find(view.name)), view.as().begin());
+    std::ranges::copy(trained_numbers(*model.find(view.name)), view.as().begin());
   std::ranges::copy(tokens, session.input("tokens").as<int32_t>().begin());
   session.run();
   const auto logits = session.output("logits").as();
@@ -96,56 +119,71 @@ constexpr size_t kVocabulary = 40;
 
 TEST_CASE("decoder: with a model's weights it gives what the whole sequence gives") {
   const std::vector<int32_t> tokens = some_tokens(37);
-  for (const auto& [format, limit] : {std::pair{BlockFormat::f32, 1e-5},
-                                      {BlockFormat::f16, 1e-5},
-                                      {BlockFormat::q8_0, 0.1},
-                                      {BlockFormat::q4_1, 0.1}}) {
-    INFO(format);
-    const Made made(format);
-    const std::vector<float> wanted = whole(made.model, tokens);
-    Decoder decoder = run::open_decoder(made.model, {.context = 64, .page_size = 16});
-    for (int32_t page = 3; int32_t& entry : decoder.pages(0)) entry = page--;
-    std::vector<Decoder::Row> rows;
-    for (size_t i = 0; i < 30; ++i)
-      rows.push_back({.token = tokens[i], .position = static_cast<int32_t>(i)});
-    rows[11].answers = rows[29].answers = true;
-    const auto logits = decoder.run(rows);
-    REQUIRE(logits.size() == 2 * kVocabulary);
-    const std::span<const float> all = wanted;
-    CHECK(relative_difference(logits.first(kVocabulary),
-                              all.subspan(11 * kVocabulary, kVocabulary)) < limit);
-    CHECK(relative_difference(logits.last(kVocabulary),
-                              all.subspan(29 * kVocabulary, kVocabulary)) < limit);
-    for (size_t i = 30; i < tokens.size(); ++i) {
-      const Decoder::Row row = {
-          .token = tokens[i], .position = static_cast<int32_t>(i), .answers = true};
-      CHECK(relative_difference(decoder.run({&row, 1}), all.subspan(i * kVocabulary, kVocabulary)) <
-            limit);
+  for (const char* architecture : {"llama", "grok"})
+    for (const auto& [format, limit] : {std::pair{BlockFormat::f32, 1e-5},
+                                        {BlockFormat::f16, 1e-5},
+                                        {BlockFormat::q8_0, 0.1},
+                                        {BlockFormat::q4_1, 0.1}}) {
+      INFO(fmt::format("{} {}", architecture, format));
+      const Made made(format, architecture);
+      const std::vector<float> wanted = whole(made.model, tokens);
+      Decoder decoder = run::open_decoder(made.model, {.context = 64, .page_size = 16});
+      for (int32_t page = 3; int32_t& entry : decoder.pages(0)) entry = page--;
+      std::vector<Decoder::Row> rows;
+      for (size_t i = 0; i < 30; ++i)
+        rows.push_back({.token = tokens[i], .position = static_cast<int32_t>(i)});
+      rows[11].answers = rows[29].answers = true;
+      const auto logits = decoder.run(rows);
+      REQUIRE(logits.size() == 2 * kVocabulary);
+      const std::span<const float> all = wanted;
+      CHECK(relative_difference(logits.first(kVocabulary),
+                                all.subspan(11 * kVocabulary, kVocabulary)) < limit);
+      CHECK(relative_difference(logits.last(kVocabulary),
+                                all.subspan(29 * kVocabulary, kVocabulary)) < limit);
+      for (size_t i = 30; i < tokens.size(); ++i) {
+        const Decoder::Row row = {
+            .token = tokens[i], .position = static_cast<int32_t>(i), .answers = true};
+        CHECK(relative_difference(decoder.run({&row, 1}),
+                                  all.subspan(i * kVocabulary, kVocabulary)) < limit);
+      }
+    }
+}
+
+TEST_CASE("decoder: a row gives the same bits in a program of any size") {
+  for (const char* architecture : {"llama", "grok"}) {
+    INFO(architecture);
+    const Made made(BlockFormat::q4_0, architecture);
+    Decoder decoder =
+        run::open_decoder(made.model, {.context = 64, .sequences = 3, .page_size = 16});
+    for (int32_t page = 0; page < 12; ++page)
+      decoder.pages(page / 4)[static_cast<size_t>(page % 4)] = page;
+    const std::vector<int32_t> tokens = some_tokens(20);
+    std::vector<std::vector<float>> found;
+    for (const size_t beside : {0, 1, 3, 7, 40, 130}) {
+      std::vector<Decoder::Row> rows;
+      for (size_t i = 0; i < tokens.size(); ++i)
+        rows.push_back({.token = tokens[i], .position = static_cast<int32_t>(i)});
+      decoder.run(rows);
+      rows = {{.token = 7, .position = 20, .answers = true}};
+      for (size_t i = 0; i < beside; ++i)  // tokens of other sequences
+        rows.push_back({.token = static_cast<int32_t>(i % 40),
+                        .position = static_cast<int32_t>(i / 2 % 64),
+                        .sequence = static_cast<int32_t>(1 + i % 2)});
+      const auto logits = decoder.run(rows);
+      found.emplace_back(logits.begin(), logits.end());
+      CHECK(largest_difference(found[0], found.back()) == 0);
     }
   }
 }
 
-TEST_CASE("decoder: a row gives the same bits in a program of any size") {
-  const Made made(BlockFormat::q4_0);
-  Decoder decoder = run::open_decoder(made.model, {.context = 64, .sequences = 3, .page_size = 16});
-  for (int32_t page = 0; page < 12; ++page)
-    decoder.pages(page / 4)[static_cast<size_t>(page % 4)] = page;
-  const std::vector<int32_t> tokens = some_tokens(20);
-  std::vector<std::vector<float>> found;
-  for (const size_t beside : {0, 1, 3, 7, 40, 130}) {
-    std::vector<Decoder::Row> rows;
-    for (size_t i = 0; i < tokens.size(); ++i)
-      rows.push_back({.token = tokens[i], .position = static_cast<int32_t>(i)});
-    decoder.run(rows);
-    rows = {{.token = 7, .position = 20, .answers = true}};
-    for (size_t i = 0; i < beside; ++i)  // tokens of other sequences
-      rows.push_back({.token = static_cast<int32_t>(i % 40),
-                      .position = static_cast<int32_t>(i / 2 % 64),
-                      .sequence = static_cast<int32_t>(1 + i % 2)});
-    const auto logits = decoder.run(rows);
-    found.emplace_back(logits.begin(), logits.end());
-    CHECK(largest_difference(found[0], found.back()) == 0);
-  }
+TEST_CASE("decoder: the matrices of experts are kept in the format of the file") {
+  const Made made(BlockFormat::q4_0, "grok");
+  const Decoder decoder = run::open_decoder(made.model, {.context = 64, .page_size = 16});
+  for (const TensorView& view : decoder.weights())
+    if (const run::Weight& weight = *made.model.find(view.name); weight.shape.size() == 3) {
+      INFO(view.name);
+      CHECK(view.type == panels_type(BlockFormat::q4_0, weight.shape));
+    }
 }
 
 TEST_CASE("language loss: that of the whole text's logits, window by window") {

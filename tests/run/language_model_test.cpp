@@ -28,8 +28,9 @@ namespace {
 void check_same_model(const LanguageModel& a, const LanguageModel& b) {
   const models::LanguageOptions &x = a.options, &y = b.options;
   CHECK(x.architecture == y.architecture);
-  for (const models::OptionName& option : models::kLlamaFormat.options)
-    CHECK(option_value(option, x) == doctest::Approx(option_value(option, y)).epsilon(1e-7));
+  for (const models::LanguageFormat* format : models::language_formats())
+    for (const models::OptionName& option : format->options)
+      CHECK(option_value(option, x) == doctest::Approx(option_value(option, y)).epsilon(1e-7));
   CHECK(x.tied == y.tied);
   CHECK(a.parameters() == b.parameters());
   REQUIRE(a.weights.size() == b.weights.size());
@@ -114,6 +115,128 @@ TEST_CASE("model: written as GGUF and opened again it is the same") {
     CHECK(read_file(folder.path() / "second.gguf").size() == read_file(path).size());
     check_same_model(model, open_language_model(folder.path() / "second.gguf"));
   }
+}
+
+TEST_CASE("model: a Grok written as GGUF and opened again is the same") {
+  const test::TemporaryFolder folder;
+  for (const bool tied : {true, false}) {
+    const LanguageModel model = test::tiny_grok(tied);
+    const Path path = folder.path() / "tiny.gguf";
+    write_gguf_model(model, path, std::nullopt);
+    check_same_model(model, open_language_model(path));
+  }
+}
+
+TEST_CASE("model: a Grok has the names and shapes in GGUF that llama.cpp looks for") {
+  const test::TemporaryFolder folder;
+  const Path path = folder.path() / "tiny.gguf";
+  write_gguf_model(test::tiny_grok(), path, std::nullopt);
+  const GgufFile file(path);
+  CHECK(file.metadata().text("general.architecture") == "grok");
+  CHECK(file.metadata().integer("grok.expert_count") == 3);
+  CHECK(file.metadata().integer("grok.expert_used_count") == 2);
+  for (const auto& [key, value] : {std::pair("grok.embedding_scale", 5.5),
+                                   {"grok.logit_scale", 0.5},
+                                   {"grok.attention.output_scale", 0.25},
+                                   {"grok.attn_logit_softcapping", 20.0}})
+    CHECK(file.metadata().number(key) == value);
+  CHECK(file.tensors().size() == 2 + 2 * 12);
+  for (const auto& [name, shape] : {std::pair("blk.1.ffn_gate_inp.weight", Shape{3, 32}),
+                                    {"blk.1.ffn_gate_exps.weight", {3, 64, 32}},
+                                    {"blk.1.ffn_up_exps.weight", {3, 64, 32}},
+                                    {"blk.1.ffn_down_exps.weight", {3, 32, 64}},
+                                    {"blk.1.attn_output_norm.weight", {32}},
+                                    {"blk.1.layer_output_norm.weight", {32}}}) {
+    INFO(name);
+    REQUIRE(file.find(name));
+    CHECK(file.find(name)->shape == shape);
+  }
+}
+
+TEST_CASE("model: quantised, a Grok's router stays as it is, its experts do not") {
+  const test::TemporaryFolder folder;
+  const LanguageModel model = test::tiny_grok();
+  const Path path = folder.path() / "small.gguf";
+  write_gguf_model(model, path, BlockFormat::q4_0);
+  const LanguageModel again = open_language_model(path);
+  for (const Weight& weight : again.weights)
+    if (weight.name.ends_with("router/weight")) {
+      CHECK(weight.format == BlockFormat::f32);
+      CHECK(read_numbers(weight) == read_numbers(*model.find(weight.name)));
+    } else if (weight.shape.size() == 3) {
+      CHECK(weight.format == BlockFormat::q4_0);
+    }
+}
+
+TEST_CASE("model: matrices that a file has by columns give the same rows, in any format") {
+  LanguageModel model = test::tiny_grok();
+  for (Weight& weight : model.weights) {
+    if (weight.shape.size() != 3) continue;
+    INFO(weight.name);
+    const std::vector<float> numbers = read_numbers(weight);
+    const int64_t rows = weight.shape[1], columns = weight.shape[2];
+    std::vector<float> by_columns;
+    for (int64_t expert = 0; expert < weight.shape[0]; ++expert)
+      for (int64_t column = 0; column < columns; ++column)
+        for (int64_t row = 0; row < rows; ++row)
+          by_columns.push_back(numbers[(expert * rows + row) * columns + column]);
+    Weight turned = weight;
+    turned.bytes = std::as_bytes(std::span(by_columns));
+    turned.transposed = true;
+    CHECK(read_numbers(turned) == numbers);
+    std::vector<std::byte> wanted(3 * row_bytes(BlockFormat::q8_0, columns)), found(wanted.size());
+    read_rows_as(BlockFormat::q8_0, weight, rows - 1, wanted);
+    read_rows_as(BlockFormat::q8_0, turned, rows - 1, found);
+    CHECK(found == wanted);
+  }
+}
+
+TEST_CASE("model: a Grok whose numbers of experts do not fit, or that is a Grok-2, is refused") {
+  const test::TemporaryFolder folder;
+  const auto refused = [&](const auto& edit) {
+    const Path path = folder.path() / "broken.gguf";
+    write_gguf_model(test::tiny_grok(), path, std::nullopt);
+    rewrite(path, edit);
+    return error_text([&] { open_language_model(path); });
+  };
+  const auto with = [&](const char* key, const GgufValue& value) {
+    return refused([&](GgufMetadata& metadata, auto&) { metadata.set(key, value); });
+  };
+  CHECK(contains(with("grok.expert_count", GgufValue::of(uint32_t{0})),
+                 "grok.expert_count is 0, which is not from 1 to 4096"));
+  CHECK(contains(with("grok.expert_count", GgufValue::of(UINT32_MAX)), "which is not from 1 to"));
+  CHECK(contains(with("grok.expert_count", GgufValue::of(3.0f)), "grok.expert_count"));
+  CHECK(contains(with("grok.expert_count", GgufValue::of(uint32_t{4})),
+                 "blk.0.ffn_gate_inp.weight is [3, 32], the model's options make it [4, 32]"));
+  CHECK(contains(with("grok.expert_used_count", GgufValue::of(uint32_t{4})),
+                 "a token goes to 4 experts, but there are 3"));
+  CHECK(contains(with("grok.expert_used_count", GgufValue::of(uint32_t{0})), "is 0, which is not"));
+  CHECK(contains(with("grok.feed_forward_length", GgufValue::of(uint32_t{96})),
+                 "blk.0.ffn_gate_exps.weight is [3, 64, 32], the model's options make it [3, 96"));
+  CHECK(contains(with("grok.attn_logit_softcapping", GgufValue::of(NAN)),
+                 "grok.attn_logit_softcapping is nan, which is not from"));
+  CHECK(contains(with("grok.final_logit_softcapping", GgufValue::of(50.0f)),
+                 "grok.final_logit_softcapping is 50; only 0 is known here"));
+  CHECK(contains(with("grok.rope.scaling.type", GgufValue::text("yarn")), "is \"yarn\"; only"));
+  for (const char* missing : {"blk.1.ffn_down_exps.weight", "blk.0.ffn_gate_inp.weight"})
+    CHECK(contains(refused([&](GgufMetadata&, std::vector<StoredTensor>& tensors) {
+                     std::erase_if(tensors, [&](const auto& t) { return t.name == missing; });
+                   }),
+                   fmt::format("tensor {} is missing", missing)));
+  const auto beside = [&](GgufMetadata&, std::vector<StoredTensor>& tensors) {
+    tensors.push_back(tensors.back());
+    tensors.back().name = "blk.0.ffn_gate.weight";  // Grok-2's network beside the experts
+  };
+  CHECK(contains(refused(beside), "tensor blk.0.ffn_gate.weight has no place in the model"));
+}
+
+TEST_CASE("model: a Grok has no form that transformers loads, and one is told what to do") {
+  const test::TemporaryFolder folder;
+  const std::string text = error_text(
+      [&] { write_hugging_face_model(test::tiny_grok(), folder.path() / "out", std::nullopt); });
+  CHECK(
+      contains(text, "have no form for a grok model that is known here; write it as a GGUF file"));
+  CHECK(fs::is_empty(folder.path()));
 }
 
 TEST_CASE("model: written as a Hugging Face folder and opened again it is the same") {

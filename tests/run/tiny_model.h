@@ -35,26 +35,16 @@ inline text::BpeDefinition tiny_vocabulary() {
   return definition;
 }
 
-/// A Llama of two layers that nobody trained, in memory.
-inline run::LanguageModel tiny_model(bool tied = true, int64_t width = 32) {
+/// A model that nobody trained, in memory.
+inline run::LanguageModel tiny_model(const models::LanguageFormat& format,
+                                     const models::LanguageOptions& options) {
   run::LanguageModel model;
   model.name = "tiny";
   model.path = "tiny";
-  model.options = {.architecture = "llama",
-                   .vocabulary = 264,
-                   .context = 64,
-                   .width = width,
-                   .layers = 2,
-                   .heads = 4,
-                   .key_heads = 2,
-                   .head_width = 8,
-                   .hidden = 64,
-                   .epsilon = 1e-5,
-                   .rotary_base = 5000,
-                   .tied = tied};
+  model.options = options;
   auto numbers = std::make_shared<std::vector<std::vector<float>>>();
   for (const run::NamedWeight& named :
-       run::named_weights(models::kLlamaFormat, model.options, &models::WeightName::name)) {
+       run::named_weights(format, model.options, &models::WeightName::name)) {
     const NamedNumbers random(named.name);
     std::vector<float>& of_one = numbers->emplace_back(count(named.shape));
     for (size_t i = 0; i < of_one.size(); ++i) of_one[i] = random(i);
@@ -67,6 +57,36 @@ inline run::LanguageModel tiny_model(bool tied = true, int64_t width = 32) {
   model.tokenizer = std::make_unique<text::BpeTokenizer>(tiny_vocabulary(), "tiny");
   model.chat_template = "{% for message in messages %}<|im_start|>{{ message['role'] }}...";
   return model;
+}
+
+inline models::LanguageOptions tiny_options(const char* architecture) {
+  return {.architecture = architecture,
+          .vocabulary = 264,
+          .context = 64,
+          .width = 32,
+          .layers = 2,
+          .heads = 4,
+          .key_heads = 2,
+          .head_width = 8,
+          .hidden = 64,
+          .epsilon = 1e-5,
+          .rotary_base = 5000};
+}
+
+/// A Llama of two layers.
+inline run::LanguageModel tiny_model(bool tied = true, int64_t width = 32) {
+  models::LanguageOptions options = tiny_options("llama");
+  options.width = width, options.tied = tied;
+  return tiny_model(models::kLlamaFormat, options);
+}
+
+/// A Grok of two layers of three experts.
+inline run::LanguageModel tiny_grok(bool tied = true) {
+  models::LanguageOptions options = tiny_options("grok");
+  options.experts = 3, options.active = 2, options.tied = tied;
+  options.embedding_multiplier = 5.5, options.output_multiplier = 0.5;
+  options.attention_multiplier = 0.25, options.soft_cap = 20;
+  return tiny_model(models::kGrokFormat, options);
 }
 
 }  // namespace argosy::test

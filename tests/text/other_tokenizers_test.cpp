@@ -42,6 +42,24 @@ std::string library_text(Random& random) {
 
 }  // namespace
 
+TEST_CASE("characters: as a vocabulary of GGUF they give the same tokens") {
+  const std::string text = "The quick brown fox\njumps \t over  the \xC3\xA9\xE4\xB8\xAD dog.";
+  const auto characters = CharacterTokenizer::of_text(text, "test");
+  const GgufVocabulary written = gguf_vocabulary(characters->definition());
+  const BpeTokenizer again(read_gguf_vocabulary(written, "test"), "test");
+  CHECK(again.vocabulary() == characters->vocabulary());
+  for (const std::string& part : {text, std::string(" fox  over"), std::string("\n\n")}) {
+    CHECK(again.encode(part, false) == characters->encode(part, false));
+    CHECK(again.decode(again.encode(part, false)) == part);
+  }
+  CHECK(again.encode("fXox", false) ==
+        characters->encode("fox", false));  // what is not there is left out
+  CHECK(again.ends().empty());
+  CHECK(!again.beginning());
+  CHECK_THROWS_WITH_AS(CharacterTokenizer::of_text("a \xE2\x96\x81", "test")->definition(),
+                       doctest::Contains("the vocabulary has U+2581"), Error);
+}
+
 TEST_CASE("sentencepiece: texts, and bytes that are none, come back from models of both kinds") {
   for (const char* type : {"bpe", "unigram"}) {
     const test::TemporaryFolder temporary;

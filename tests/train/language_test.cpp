@@ -123,6 +123,26 @@ TEST_CASE("train: a language model interrupted and resumed ends as one that neve
     }
 }
 
+TEST_CASE("train: a Grok's run written as GGUF foretells as the run does, quantised nearly so") {
+  const Place place;
+  const Path run = place.folder("run"), file = place.folder("grok.gguf"),
+             small = place.folder("small.gguf");
+  train::train(place.recipe("grok", {"language.width=32", "language.hidden=32"}), run);
+  const run::LanguageModel model = run::open_language_model(run.string());
+  run::write_gguf_model(model, file, std::nullopt);
+  run::write_gguf_model(model, small, BlockFormat::q8_0);
+  const run::TextScores wanted = run::score_model(run.string(), place.text),
+                        found = run::score_model(file.string(), place.text),
+                        rounded = run::score_model(small.string(), place.text);
+  CHECK(found.loss == wanted.loss);
+  CHECK(found.bytes == wanted.bytes);
+  CHECK(found.bytes > found.tokens);
+  CHECK(rounded.loss == doctest::Approx(wanted.loss).epsilon(0.01));
+  CHECK(rounded.loss != wanted.loss);
+  // by the graph that trains, in f32 as well
+  CHECK(run::score_text(run, place.text, "last").loss == doctest::Approx(wanted.loss).epsilon(0.2));
+}
+
 TEST_CASE("train: a language model in bf16 learns as well") {
   const Place place;
   const train::TrainResult result = train::train(

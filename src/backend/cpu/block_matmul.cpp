@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "backend/cpu/kernels.h"
 #include "base/threads.h"
 #include "ops/block_weights.h"
+#include "ops/grouped_matmul.h"
 #include "ops/ops.h"
 
 #include <hwy/cache_control.h>
@@ -19,7 +21,8 @@
 // Rows times weights in panels. One row reads the weights once, as fast as memory gives them; of
 // many rows a few are multiplied by a cell of weights while it is in registers. Each number is
 // summed in one order, whatever the rows beside it and the threads, so that a row's result does not
-// depend on what else is computed.
+// depend on what else is computed. Rows in groups are multiplied group by group, each with matrices
+// of its own; those of a group without rows are not read.
 #ifndef ARGOSY_BLOCK_MATMUL_TYPES
 #define ARGOSY_BLOCK_MATMUL_TYPES
 namespace argosy::cpu {
@@ -290,8 +293,34 @@ constexpr int64_t kGrainBytes = int64_t{1} << 15;  // of weights, times rows, th
 /// One weight of the product.
 struct Weight {
   PanelFunctions multiply;
-  int64_t rows, first_panel, bytes;  ///< bytes of a panel
+  int64_t rows, first_panel, panels, bytes;  ///< of the matrix of each group; bytes of a panel
 };
+
+/// Rows of one group, times panels [begin, end) of its matrices.
+void multiply_group(const KernelArgs& k, std::span<const Weight> weights, const Rounded* rounded,
+                    int64_t group, int64_t first_row, int64_t end_row, int64_t begin, int64_t end) {
+  const int64_t columns = k.shape(0)[1], blocks = columns / kCellColumns;
+  size_t i = 0;
+  for (int64_t panel = begin; panel < end; ++panel) {
+    while (i + 1 < weights.size() && panel >= weights[i + 1].first_panel) ++i;
+    const Weight& weight = weights[i];
+    const int64_t within = panel - weight.first_panel, first = within * kPanelRows;
+    PanelWork work = {.panel = reinterpret_cast<const uint8_t*>(k.in_bytes[i + 1]) +
+                               (group * weight.panels + within) * weight.bytes,
+                      .columns = columns,
+                      .y_step = weight.rows,
+                      .height = std::min(kPanelRows, weight.rows - first)};
+    size_t power = 3;
+    for (int64_t n = first_row; n < end_row;) {
+      while (n + (int64_t{1} << power) > end_row) --power;
+      work.numbers = k.in(0).data() + n * columns;
+      work.rounded = rounded + n * blocks;
+      work.y = k.out(i).data() + n * weight.rows + first;
+      weight.multiply.by_power[power](work);
+      n += int64_t{1} << power;
+    }
+  }
+}
 
 }  // namespace
 
@@ -299,18 +328,23 @@ void allow_byte_products(bool allowed) { fours_allowed = allowed; }
 
 std::optional<Kernel> make_block_matmul(const KernelRequest& request) {
   const std::vector<BlockFormat> formats = ops::formats_of(request.attributes);
+  const bool grouped = &request.op == &ops::block_grouped_matmul;
   const int64_t count = request.in[0].shape[0], columns = request.in[0].shape[1],
                 blocks = columns / kCellColumns;
   std::vector<Weight> weights;
-  int64_t panels = 0, bytes = 0;
+  int64_t panels = 0, bytes = 0;  // of one group
   bool rounds = false;
   for (size_t i = 0; i < formats.size(); ++i) {
     const PanelFunctions multiply = HWY_DYNAMIC_DISPATCH(FindPanels)(formats[i], fours_allowed);
     if (!multiply.by_power[0]) return {};
-    weights.push_back(
-        {multiply, request.out[i].shape[1], panels, panel_bytes(formats[i], columns)});
-    panels += request.in[i + 1].shape[0];
-    bytes += static_cast<int64_t>(request.in[i + 1].bytes());
+    const Weight& weight =
+        weights.emplace_back(Weight{.multiply = multiply,
+                                    .rows = request.out[i].shape[1],
+                                    .first_panel = panels,
+                                    .panels = panel_count(request.out[i].shape[1]),
+                                    .bytes = panel_bytes(formats[i], columns)});
+    panels += weight.panels;
+    bytes += weight.panels * weight.bytes;
     rounds |= panel_layout(formats[i]).bits > 0;
   }
   const int64_t grain = kGrainBytes / (count * bytes / std::max<int64_t>(1, panels) + 1) + 1;
@@ -325,29 +359,20 @@ std::optional<Kernel> make_block_matmul(const KernelRequest& request) {
                 for (int64_t n = begin; n < end; ++n)
                   round(x + n * columns, blocks, rounded + n * blocks);
               });
+            const auto all = static_cast<int32_t>(count);
+            const std::span<const int32_t> counts =
+                grouped ? k.in<int32_t>(weights.size() + 1) : std::span(&all, 1);
+            // each thread has the same panels of every group, whose rows may be few or many
             parallel_for(panels, grain, [&](int64_t begin, int64_t end) {
-              size_t i = 0;
-              for (int64_t panel = begin; panel < end; ++panel) {
-                while (i + 1 < weights.size() && panel >= weights[i + 1].first_panel) ++i;
-                const Weight& weight = weights[i];
-                const int64_t within = panel - weight.first_panel, first = within * kPanelRows;
-                PanelWork work = {.panel = reinterpret_cast<const uint8_t*>(k.in_bytes[i + 1]) +
-                                           within * weight.bytes,
-                                  .columns = columns,
-                                  .y_step = weight.rows,
-                                  .height = std::min(kPanelRows, weight.rows - first)};
-                float* y = k.out(i).data() + first;
-                size_t power = 3;
-                for (int64_t n = 0; n < count;) {
-                  while (n + (int64_t{1} << power) > count) --power;
-                  work.numbers = x + n * columns;
-                  work.rounded = rounded + n * blocks;
-                  work.y = y + n * weight.rows;
-                  weight.multiply.by_power[power](work);
-                  n += int64_t{1} << power;
-                }
-              }
+              ops::for_groups(counts, count, [&](int64_t group, int64_t first, int64_t last) {
+                if (first < last)
+                  multiply_group(k, weights, rounded, group, first, last, begin, end);
+              });
             });
+            int64_t used = 0;  // rows that have a group
+            ops::for_groups(counts, count, [&](int64_t, int64_t, int64_t last) { used = last; });
+            for (size_t i = 0; i < weights.size(); ++i)
+              std::fill(k.out(i).begin() + used * weights[i].rows, k.out(i).end(), 0.0f);
           },
       .workspace_bytes = rounds ? static_cast<size_t>(count * blocks) * sizeof(Rounded) : 0};
 }

@@ -58,7 +58,8 @@ constexpr Row kRows[] = {
     {&ops::rms_norm_gradient, make_rms_norm_gradient, bf16_too},                      // Highway
     {&ops::rotary, make_rotary, bf16_too},
     {&ops::rotary_angles, make_rotary_angles},
-    {&ops::block_matmul, make_block_matmul},  // Highway
+    {&ops::block_matmul, make_block_matmul},          // Highway
+    {&ops::block_grouped_matmul, make_block_matmul},  // Highway
     {&ops::block_gather, make_block_gather},
     {&ops::cache_write, make_cache_write, bf16_too},
     {&ops::paged_attention, make_paged_attention, bf16_too},  // Highway
