@@ -9,6 +9,7 @@ pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(libedit IMPORTED_TARGET libedit)  # optional: chat's lines can be edited
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(sentencepiece REQUIRED IMPORTED_TARGET sentencepiece)
+pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 
 # oneDNN 3; Debian's 2.6 has another interface.
 find_package(dnnl 3 CONFIG REQUIRED PATHS ${WHEELS}/lib/cmake/dnnl NO_DEFAULT_PATH)

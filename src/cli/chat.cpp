@@ -3,12 +3,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <system_error>
 
 #include "base/error.h"
+#include "base/signals.h"
 #include "cli/commands.h"
 #include "cli/line_reader.h"
 #include "serve/conversation.h"
@@ -26,9 +29,10 @@ struct Options {
 constexpr const char* kHelp =
     "/new            begin again\n"
     "/system TEXT    another system message, and begin again\n"
+    "/help           this\n"
     "/quit           end; so does Ctrl-D\n"
-    "A line that ends in \\ goes on in the next; \"\"\" opens and closes a text of many lines.\n"
-    "Ctrl-C stops an answer.\n";
+    "A line that ends in \\ goes on in the next; \"\"\" opens and closes a text of many lines,\n"
+    "which may begin with a / too. Ctrl-C stops an answer, or leaves what is being typed.\n";
 
 void require(bool holds, const char* flag, double value, const char* limits) {
   if (!holds)
@@ -91,92 +95,115 @@ constexpr const char* name_of(serve::Finish finish) {
   return names[static_cast<size_t>(finish)];
 }
 
+/// throws  std::system_error: nobody takes it
+void print_now(const std::string& text) {
+  fmt::print("{}", text);
+  if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category());
+}
+
 void print_line(const nlohmann::ordered_json& line) {
   // what is no UTF-8 has become U+FFFD before
-  fmt::print("{}\n", line.dump());
-  std::fflush(stdout);
+  print_now(line.dump() + "\n");
 }
 
-/// Says an answer as it comes.
-bool say(std::string_view text, bool json) {
-  if (json)
-    print_line({{"event", "text"}, {"text", text}});
-  else
-    fmt::print("{}", text);
-  std::fflush(stdout);
-  return !interrupted;
+/// Says an answer as it comes. Where nobody takes it any more, there is no more to be made of it.
+serve::Listener listener(bool json) {
+  const auto on_text = [json](std::string_view text) {
+    try {
+      if (json)
+        print_line({{"event", "text"}, {"text", text}});
+      else
+        print_now(std::string(text));
+    } catch (const std::system_error&) {  // stdout has its error flag now
+    }
+  };
+  return {.on_text = on_text, .stopped = [] { return interrupted || std::ferror(stdout) != 0; }};
 }
 
-void conclude(const serve::Answer& answer, bool json) {
-  if (json) {
+void conclude(const serve::Answer& answer, const Options& options) {
+  if (options.json) {
     print_line({{"event", "answer"},
                 {"text", answer.text},
                 {"finish", name_of(answer.finish)},
                 {"prompt_tokens", answer.usage.prompt},
                 {"cached_tokens", answer.usage.cached},
                 {"generated_tokens", answer.usage.generated},
+                {"forgotten_messages", answer.forgotten},
                 {"prefill_s", answer.usage.prefill_s},
                 {"decode_s", answer.usage.decode_s}});
     return;
   }
-  fmt::print("\n");
+  print_now("\n");
+  const bool asked_for = options.max_tokens > 0 && answer.usage.generated >= options.max_tokens;
+  if (answer.finish == serve::Finish::length && !asked_for)
+    fmt::print(stderr, "(the context is full)\n");
   if (answer.forgotten > 0)
     fmt::print(stderr, "(the context is full: {} earlier messages are forgotten)\n",
                answer.forgotten);
 }
 
-/// One message: a line, several joined by \, or what stands between two """.
-std::optional<std::string> read_message(LineReader& reader) {
+struct Said {
+  std::string text;
+  bool quoted = false;  ///< between """, so that it is no command
+};
+
+/// One message: a line, several joined by \, or what stands between two """. Nothing at the end of
+/// the input, and where Ctrl-C leaves what was begun.
+std::optional<Said> read_message(LineReader& reader) {
   constexpr std::string_view kQuotes = "\"\"\"";
   std::optional<std::string> line = reader.read("> ");
-  if (!line) return line;
-  if (line->starts_with(kQuotes)) {
-    std::string text = line->substr(kQuotes.size());
-    while (!text.ends_with(kQuotes)) {
-      line = reader.read(". ");
-      if (!line) return text;
-      text += (text.empty() ? "" : "\n") + *line;
-    }
-    text.resize(text.size() - kQuotes.size());
-    return text;
-  }
+  if (!line) return {};
   std::string text = *line;
-  while (text.ends_with('\\')) {
-    text.back() = '\n';
+  const bool quoted = text.starts_with(kQuotes);
+  if (quoted) text.erase(0, kQuotes.size());
+  while (quoted ? !text.ends_with(kQuotes) : text.ends_with('\\')) {
     line = reader.read(". ");
-    if (!line) break;
+    if (!line && interrupted) return {};
+    if (!line) return Said{text, quoted};
+    if (!quoted)
+      text.back() = '\n';
+    else if (!text.empty())
+      text += '\n';
     text += *line;
   }
-  return text;
+  if (quoted) text.resize(text.size() - kQuotes.size());
+  if (quoted && text.ends_with('\n')) text.pop_back();  // the quotes had a line of their own
+  return Said{text, quoted};
 }
 
-int talk(serve::Conversation& conversation, bool json) {
+/// Obeys a line that begins with a /. False: it ends the talk.
+bool obey(const std::string& command, serve::Conversation& conversation) {
+  constexpr std::string_view kSystem = "/system ";
+  if (command == "/quit") return false;
+  if (command == "/new")
+    conversation.forget();
+  else if (command.starts_with(kSystem))
+    conversation.set_system(command.substr(kSystem.size()));
+  else
+    fmt::print(stderr, "{}", kHelp);
+  return true;
+}
+
+int talk(serve::Conversation& conversation, const Options& options) {
   const bool at_terminal = isatty(STDIN_FILENO) != 0;
-  LineReader reader(at_terminal);
+  LineReader reader(at_terminal, [] { return interrupted.load(); });
   if (at_terminal) fmt::print(stderr, "/help says what can be said beside questions.\n");
   catch_interrupts();
   while (true) {
     interrupted = false;
-    const std::optional<std::string> message = read_message(reader);
-    if (!message) {
+    const std::optional<Said> said = read_message(reader);
+    if (!said) {
+      if (at_terminal) fmt::print(stderr, "\n");
       if (!interrupted) return 0;
-      fmt::print(stderr, "\n");
       continue;
     }
-    if (message->find_first_not_of(" \t\n\r") == std::string::npos) continue;
-    if (message->starts_with('/')) {
-      if (*message == "/quit") return 0;
-      if (*message == "/new")
-        conversation.forget();
-      else if (message->starts_with("/system "))
-        conversation.set_system(message->substr(8));
-      else
-        fmt::print(stderr, "{}", kHelp);
+    if (said->text.find_first_not_of(" \t\n\r") == std::string::npos) continue;
+    if (!said->quoted && said->text.starts_with('/')) {
+      if (!obey(said->text, conversation)) return 0;
       continue;
     }
     try {
-      conclude(conversation.ask(*message, [&](std::string_view text) { return say(text, json); }),
-               json);
+      conclude(conversation.ask(said->text, listener(options.json)), options);
     } catch (const Error& error) {
       if (!at_terminal) throw;
       fmt::print(stderr, "{}\n", error.what());  // a text too long, say: the next may do
@@ -190,14 +217,14 @@ int run(const Options& options) {
   const auto generator = open_generator(model, options);
   if (options.complete.empty()) {
     serve::Conversation conversation(model, *generator, wanted);
-    return talk(conversation, options.json);
+    return talk(conversation, options);
   }
   catch_interrupts();
   if (!options.json) fmt::print("{}", options.complete);
-  conclude(serve::complete(model, *generator, options.complete, wanted,
-                           [&](std::string_view text) { return say(text, options.json); }),
-           options.json);
-  return 0;
+  const serve::Answer answer =
+      serve::complete(model, *generator, options.complete, wanted, listener(options.json));
+  conclude(answer, options);
+  return answer.finish == serve::Finish::cancelled ? kInterruptedExitCode : 0;
 }
 
 }  // namespace

@@ -5,13 +5,14 @@
 namespace argosy::cli {
 
 /// Lines that a person types, with a history that the arrow keys bring back where the program was
-/// built with libedit.
+/// built with libedit. Prompts go to standard error.
 /// threads  one at a time
 class LineReader {
  public:
-  /// terminal  someone types: prompts are shown and lines can be edited
-  explicit LineReader(bool terminal) : terminal_(terminal) {}
-  /// Nothing at the end of the input, and where a signal came.
+  /// terminal     someone types: prompts are shown and lines can be edited
+  /// interrupted  what the handler of SIGINT sets; a wait for input ends with it
+  LineReader(bool terminal, bool (*interrupted)());
+  /// Nothing at the end of the input, and where Ctrl-C came.
   std::optional<std::string> read(const char* prompt);
 
  private:

@@ -110,6 +110,7 @@ Json describe(const LanguageModel& model) {
                {"active_experts", o.active},
                {"epsilon", o.epsilon},
                {"rotary_base", o.rotary_base},
+               {"rotary_divisors", o.rotary_divisors},
                {"tied", o.tied},
                {"tokens", model.tokenizer->vocabulary()},
                {"chat_template", !model.chat_template.empty()}};

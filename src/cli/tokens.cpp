@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <functional>
@@ -16,6 +17,7 @@
 #include "run/language_model.h"
 #include "text/bpe_training.h"
 #include "text/character_tokenizer.h"
+#include "text/chat_template.h"
 #include "text/tokenize_files.h"
 #include "text/tokenizer_files.h"
 
@@ -161,8 +163,8 @@ std::function<int()> data_tokens(Arguments& arguments) {
       "a model: GGUF file, folder or name");
   arguments.option("--vocabulary", options->vocabulary, "tokens of a learned tokenizer");
   arguments.option("--chat", options->chat,
-                   "format of conversations: chatml, llama-3, llama-2, plain; by itself the "
-                   "tokenizer's");
+                   fmt::format("format of conversations: {}; by itself the tokenizer's",
+                               fmt::join(text::chat_formats(), ", ")));
   arguments.flag("--strict", options->strict, "end at the first line that would be left out");
   arguments.option("--json", options->json, kJsonHelp);
   return [options] { return run(*options); };

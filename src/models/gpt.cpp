@@ -31,7 +31,8 @@ LanguageOutput gpt(const Scope& scope, const Tensor& tokens, const LanguageOptio
   const auto norm = [&](const Scope& at, const Tensor& x) {
     return layer_norm(at, x, options.epsilon, false);
   };
-  const AttentionOptions heads = {.heads = options.heads, .causal = true, .bias = false};
+  const AttentionOptions heads = {
+      .heads = options.heads, .causal = true, .bias = false, .output_bias = false};
   Tensor x = rows_of(table, tokens) + places(positions, tokens, sequences);
   for (int64_t layer = 0; layer < options.layers; ++layer) {
     const Scope block = scope / fmt::format("block{}", layer);

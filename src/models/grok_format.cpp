@@ -92,8 +92,7 @@ constexpr WeightName kWeights[] = {
 };
 
 // What Grok-2 has beyond Grok-1.
-constexpr Constant kGgufConstants[] = {{"rope.scaling.type", "\"none\""},
-                                       {"final_logit_softcapping", "0"},
+constexpr Constant kGgufConstants[] = {{"final_logit_softcapping", "0"},
                                        {"attention.temperature_length", "0"}};
 
 }  // namespace

@@ -18,6 +18,7 @@ std::span<const LanguageArchitecture> language_models() {
          return grok(scope, tokens, options, sequences);
        }},
       {"llama", llama},
+      {"qwen2", qwen2},
       {"gpt", gpt},
   };
   return all;
@@ -49,9 +50,11 @@ nn::AttentionOptions attention_options(const LanguageOptions& options) {
           .head_width = options.head_width,
           .causal = true,
           .bias = false,
+          .output_bias = false,
           .scale = options.attention_multiplier,
           .soft_cap = options.soft_cap,
-          .rotary_base = options.rotary_base};
+          .rotary_base = options.rotary_base,
+          .rotary_divisors = options.rotary_divisors};
 }
 
 int64_t active_parameters(const Graph& graph, const LanguageOptions& options) {

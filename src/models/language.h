@@ -2,6 +2,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nn/sequences.h"
 
@@ -16,6 +17,9 @@ struct LanguageOptions {
   int64_t hidden = 0;               ///< of a block's network, or of one expert
   int64_t experts = 0, active = 0;  ///< 0: one dense network a block
   double epsilon = 1e-5, rotary_base = 10000;
+  /// What the angle of each of the head_width / 2 pairs that turn is divided by, where rotary
+  /// positions were stretched (models/rotary_scaling.h); empty: nothing.
+  std::vector<float> rotary_divisors;
   double embedding_multiplier = 1, output_multiplier = 1;
   double attention_multiplier = 0;  ///< on scores; 0: 1 / sqrt(head_width)
   double soft_cap = 0;              ///< of scores; 0: none

@@ -3,7 +3,7 @@
 namespace argosy::models {
 
 std::span<const LanguageFormat* const> language_formats() {
-  static constexpr const LanguageFormat* kFormats[] = {&kLlamaFormat, &kGrokFormat};
+  static constexpr const LanguageFormat* kFormats[] = {&kLlamaFormat, &kQwen2Format, &kGrokFormat};
   return kFormats;
 }
 

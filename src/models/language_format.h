@@ -43,9 +43,11 @@ struct LanguageFormat {
   std::span<const OptionName> options;  ///< in an order in which `otherwise` finds what it needs
   std::span<const WeightName> weights;
   std::span<const Constant> hugging_face_constants, gguf_constants;
+  /// The tensor with LanguageOptions::rotary_divisors where they differ; null: there is none.
+  const char* gguf_rotary_divisors = nullptr;
 };
 
-extern const LanguageFormat kLlamaFormat, kGrokFormat;
+extern const LanguageFormat kLlamaFormat, kQwen2Format, kGrokFormat;
 
 /// Those that files can be of.
 std::span<const LanguageFormat* const> language_formats();

@@ -20,16 +20,13 @@ Tensor gated_network(const Scope& scope, const Tensor& x, int64_t hidden) {
                   (scope / "down").weight("weight", width, hidden, normal(0.02f)));
 }
 
-}  // namespace
-
-LanguageOutput llama(const Scope& scope, const Tensor& tokens, const LanguageOptions& options,
-                     const Sequences& sequences) {
+LanguageOutput family(const Scope& scope, const Tensor& tokens, const LanguageOptions& options,
+                      const Sequences& sequences, const AttentionOptions& heads) {
   const Weight table =
       (scope / "embedding").weight("weight", options.vocabulary, options.width, normal(0.02f));
   const auto norm = [&](const Scope& at, const Tensor& x) {
     return rms_norm(at, x, options.epsilon);
   };
-  const AttentionOptions heads = attention_options(options);
   Tensor x = rows_of(table, tokens);
   if (options.embedding_multiplier != 1) x = x * static_cast<float>(options.embedding_multiplier);
   for (int64_t layer = 0; layer < options.layers; ++layer) {
@@ -44,6 +41,20 @@ LanguageOutput llama(const Scope& scope, const Tensor& tokens, const LanguageOpt
           ? table
           : (scope / "output").weight("weight", options.vocabulary, options.width, normal(0.02f));
   return {.logits = multiply(last, output), .balance_loss = {}};
+}
+
+}  // namespace
+
+LanguageOutput llama(const Scope& scope, const Tensor& tokens, const LanguageOptions& options,
+                     const Sequences& sequences) {
+  return family(scope, tokens, options, sequences, attention_options(options));
+}
+
+LanguageOutput qwen2(const Scope& scope, const Tensor& tokens, const LanguageOptions& options,
+                     const Sequences& sequences) {
+  AttentionOptions heads = attention_options(options);
+  heads.bias = true;
+  return family(scope, tokens, options, sequences, heads);
 }
 
 }  // namespace argosy::models

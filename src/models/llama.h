@@ -10,4 +10,9 @@ namespace argosy::models {
 LanguageOutput llama(const nn::Scope& scope, const Tensor& tokens, const LanguageOptions& options,
                      const nn::Sequences& sequences = {});
 
+/// Qwen 2 and 2.5: the same with biases of queries, keys and values.
+/// source  Yang et al. 2024, "Qwen2 Technical Report"; transformers, Qwen2ForCausalLM
+LanguageOutput qwen2(const nn::Scope& scope, const Tensor& tokens, const LanguageOptions& options,
+                     const nn::Sequences& sequences = {});
+
 }  // namespace argosy::models

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "models/language_format.h"
 
 namespace argosy::models {
@@ -60,10 +63,38 @@ constexpr WeightName kWeights[] = {
 constexpr Constant kHuggingFaceConstants[] = {{"hidden_act", "\"silu\""},
                                               {"attention_bias", "false"},
                                               {"mlp_bias", "false"},
-                                              {"rope_scaling", "null"},
                                               {"rope_interleaved", "false"}};
 
-constexpr Constant kGgufConstants[] = {{"rope.scaling.type", "\"none\""}, {"expert_count", "0"}};
+constexpr Constant kGgufConstants[] = {{"expert_count", "0"}};
+
+// Qwen 2 has Llama's options and weights, biases beside some, and in GGUF the rows as they are.
+
+Shape query_bias(const Options& o) { return {o.heads * o.head_width}; }
+Shape key_bias(const Options& o) { return {o.key_heads * o.head_width}; }
+
+constexpr WeightName kBiases[] = {
+    {"block{}/attention/query/bias", "model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias",
+     query_bias},
+    {"block{}/attention/key/bias", "model.layers.{}.self_attn.k_proj.bias", "blk.{}.attn_k.bias",
+     key_bias},
+    {"block{}/attention/value/bias", "model.layers.{}.self_attn.v_proj.bias", "blk.{}.attn_v.bias",
+     key_bias},
+};
+
+constexpr auto kQwen2Weights = [] {
+  std::array<WeightName, std::size(kWeights) + std::size(kBiases)> all{};
+  auto to = all.begin();
+  for (const WeightName& weight : kWeights) {
+    // in front of what follows the layers
+    if (std::string_view(weight.name) == "norm/weight") to = std::ranges::copy(kBiases, to).out;
+    *to = weight;
+    to++->paired_heads = nullptr;
+  }
+  return all;
+}();
+
+constexpr Constant kQwen2HuggingFaceConstants[] = {{"hidden_act", "\"silu\""},
+                                                   {"use_sliding_window", "false"}};
 
 }  // namespace
 
@@ -74,6 +105,16 @@ extern const LanguageFormat kLlamaFormat = {.architecture = "llama",
                                             .options = kOptions,
                                             .weights = kWeights,
                                             .hugging_face_constants = kHuggingFaceConstants,
+                                            .gguf_constants = kGgufConstants,
+                                            .gguf_rotary_divisors = "rope_freqs.weight"};
+
+extern const LanguageFormat kQwen2Format = {.architecture = "qwen2",
+                                            .hugging_face = "Qwen2ForCausalLM",
+                                            .model_type = "qwen2",
+                                            .gguf = "qwen2",
+                                            .options = kOptions,
+                                            .weights = kQwen2Weights,
+                                            .hugging_face_constants = kQwen2HuggingFaceConstants,
                                             .gguf_constants = kGgufConstants};
 
 }  // namespace argosy::models

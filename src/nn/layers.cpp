@@ -1,6 +1,7 @@
 #include "nn/layers.h"
 
 #include "nn/initializers.h"
+#include "nn/rotary.h"
 
 namespace argosy::nn {
 
@@ -129,12 +130,9 @@ Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
     return reshape_to(linear(scope / name, x, heads * head, options.bias),
                       {x.size(0), x.size(1), heads, head});
   };
-  const auto turned = [&](const Tensor& x) {
-    if (options.rotary_base == 0) return x;
-    return apply(rotary, {x}, {{"base", options.rotary_base}, {"inverse", false}});
-  };
-  const Tensor q = turned(project("query", queries, options.heads)),
-               k = turned(project("key", keys, key_heads)), v = project("value", values, key_heads);
+  const Tensor q = turned(project("query", queries, options.heads), options),
+               k = turned(project("key", keys, key_heads), options),
+               v = project("value", values, key_heads);
   const ops::AttentionOptions seen = {.causal = options.causal,
                                       .scale = options.scale,
                                       .window = options.window,
@@ -143,7 +141,7 @@ Tensor attention(const Scope& scope, const Tensor& queries, const Tensor& keys,
                                  : attend(q, k, v, seen, sight.segments);
   return linear(scope / "output",
                 reshape_to(y, {queries.size(0), queries.size(1), options.heads * head}), width,
-                options.bias);
+                options.output_bias);
 }
 
 Tensor self_attention(const Scope& scope, const Tensor& x, const AttentionOptions& options,

@@ -38,12 +38,14 @@ struct AttentionOptions {
   int64_t key_heads = 0;   ///< 0: as many as heads
   int64_t head_width = 0;  ///< 0: the width of x over heads
   bool causal = false;
-  bool bias = true;
-  double scale = 0;     ///< as ops::AttentionOptions says
-  int64_t window = 0;   ///< as ops::AttentionOptions says
-  double soft_cap = 0;  ///< as ops::AttentionOptions says
+  bool bias = true;         ///< of queries, keys and values
+  bool output_bias = true;  ///< of what comes out
+  double scale = 0;         ///< as ops::AttentionOptions says
+  int64_t window = 0;       ///< as ops::AttentionOptions says
+  double soft_cap = 0;      ///< as ops::AttentionOptions says
   double rotary_base =
       0;  ///< queries and keys turn with their place, see ops::rotary; 0: they do not
+  std::vector<float> rotary_divisors;  ///< of the angles, see ops::rotary_angles; empty: all 1
 };
 /// Which keys a query sees, beside what AttentionOptions say.
 struct Sight {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "nn/initializers.h"
+#include "nn/rotary.h"
 
 namespace argosy::nn {
 
@@ -17,7 +18,8 @@ Tensor paged_self_attention(const Scope& scope, const Tensor& x, const Attention
   const int64_t count = x.size(0), width = x.size(1),
                 head = options.head_width > 0 ? options.head_width : width / options.heads,
                 key_heads = options.key_heads > 0 ? options.key_heads : options.heads;
-  check(options.causal && !options.bias, "continued sequences: causal attention without biases");
+  check(options.causal && !options.output_bias,
+        "continued sequences: causal attention without a bias of what comes out");
   const auto weight = [&](const char* name, int64_t out, int64_t in) {
     return (scope / name).weight("weight", out, in, fan_in_uniform(in));
   };
@@ -26,17 +28,16 @@ Tensor paged_self_attention(const Scope& scope, const Tensor& x, const Attention
                             weight("value", key_heads * head, width)};
   graph.label = scope.path();
   const std::vector<Tensor> projected = multiply_each(x, weights);
-  const auto heads_of = [&](const Tensor& y, int64_t heads, bool turned) {
-    if (!turned || options.rotary_base == 0) return reshape_to(y, {count, heads, head});
-    const Tensor angles =
-        apply(rotary_angles, {s.positions}, {{"base", options.rotary_base}, {"width", head}});
-    return reshape_to(apply(rotary, {reshape_to(y, {1, count, heads, head}), angles},
-                            {{"base", options.rotary_base}, {"inverse", false}}),
-                      {count, heads, head});
+  const auto heads_of = [&](size_t i, const char* name, int64_t heads) {
+    Tensor y = projected[i];
+    if (options.bias)
+      y = y + (scope / name).parameter("bias", {heads * head}, fan_in_uniform(width), false);
+    return reshape_to(y, {1, count, heads, head});
   };
-  const Tensor q = heads_of(projected[0], options.heads, true),
-               k = heads_of(projected[1], key_heads, true),
-               v = heads_of(projected[2], key_heads, false);
+  const auto rows = [&](const Tensor& y) { return reshape_to(y, {count, y.size(2), head}); };
+  const Tensor q = rows(turned(heads_of(0, "query", options.heads), options, s.positions)),
+               k = rows(turned(heads_of(1, "key", key_heads), options, s.positions)),
+               v = rows(heads_of(2, "value", key_heads));
   const Tensor keys =
       scope.memory("keys", {s.page_dtype, {s.page_count, key_heads, head, s.page_size}});
   const Tensor values =

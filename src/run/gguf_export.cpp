@@ -30,6 +30,28 @@ std::vector<Weight> weights_to_write(const LanguageModel& model,
   return weights;
 }
 
+/// What stretches rotary positions, as a key where it is one number; otherwise the tensor.
+StoredTensor rotary_divisors_to_write(const LanguageModel& model,
+                                      const models::LanguageFormat& format,
+                                      GgufMetadata& metadata) {
+  const std::vector<float>& divisors = model.options.rotary_divisors;
+  if (divisors.empty()) return {};
+  if (std::ranges::count(divisors, divisors[0]) == std::ssize(divisors)) {
+    const std::string prefix = std::string(format.gguf) + ".rope.scaling.";
+    metadata.set(prefix + "type", GgufValue::text("linear"));
+    metadata.set(prefix + "factor", GgufValue::of(divisors[0]));
+    return {};
+  }
+  if (!format.gguf_rotary_divisors)
+    throw Error({.what = fmt::format("GGUF has no form for the rotary positions of this {} model",
+                                     format.gguf),
+                 .where = model.path,
+                 .fix = "export it as a Hugging Face folder"});
+  return {.name = format.gguf_rotary_divisors,
+          .shape = {std::ssize(divisors)},
+          .bytes = std::as_bytes(std::span(divisors))};
+}
+
 BlockFormat most_common(std::span<const Weight> weights) {
   std::map<BlockFormat, int64_t> bytes;
   for (const Weight& weight : weights)
@@ -61,14 +83,19 @@ std::vector<FormatShare> write_gguf_model(const LanguageModel& model, const Path
   const auto head_width = static_cast<uint32_t>(model.options.head_width);
   metadata.set(prefix + "attention.value_length", GgufValue::of(head_width));
   metadata.set(prefix + "rope.dimension_count", GgufValue::of(head_width));
+  const StoredTensor divisors = rotary_divisors_to_write(model, format, metadata);
   std::deque<std::string> texts;
   write_gguf_tokenizer(*model.tokenizer, model.options.vocabulary, metadata, texts);
   if (!model.chat_template.empty())
     metadata.set("tokenizer.chat_template", GgufValue::text(model.chat_template));
 
   WeightConversion conversion;
-  write_gguf(file, metadata, std::vector<StoredTensor>(weights.begin(), weights.end()),
-             [&](size_t i) { return conversion.convert(*model.find(names[i].name), weights[i]); });
+  std::vector<StoredTensor> tensors(weights.begin(), weights.end());
+  if (!divisors.name.empty()) tensors.push_back(divisors);
+  write_gguf(file, metadata, tensors, [&](size_t i) {
+    return i < weights.size() ? conversion.convert(*model.find(names[i].name), weights[i])
+                              : divisors.bytes;
+  });
   return conversion.shares();
 }
 

@@ -29,6 +29,44 @@ std::string as_json(const GgufMetadata& metadata, const std::string& key) {
              : fmt::format("{}", *metadata.number(key));
 }
 
+/// One divisor for all pairs that turn, or a tensor with one for each.
+std::vector<float> rotary_divisors(const models::LanguageFormat& format, const GgufFile& gguf,
+                                   const models::LanguageOptions& options, const Path& file) {
+  const GgufMetadata& metadata = gguf.metadata();
+  const std::string prefix = std::string(format.gguf) + ".rope.";
+  const auto type = metadata.text(prefix + "scaling.type");
+  if (type && *type != "none" && *type != "linear")
+    fail_model(file,
+               fmt::format("{}scaling.type is \"{}\"; only \"none\" and \"linear\" are known here",
+                           prefix, *type),
+               "use a model without it");
+  const auto expect = [&](const std::string& name, double value) {
+    if (!(value > 0 && value <= kMostRotaryDivisor))
+      fail_model(file, fmt::format("{} is {}, which is not above 0 and up to {}", name, value,
+                                   kMostRotaryDivisor));
+    return static_cast<float>(value);
+  };
+  float of_all = 1;
+  for (const char* key : {"scale_linear", "scaling.factor"})  // the older, then the newer
+    if (const auto factor = metadata.number(prefix + key); factor && type.value_or("") != "none")
+      of_all = expect(prefix + key, *factor);
+  const auto pairs = static_cast<size_t>(options.head_width / 2);
+  std::vector<float> divisors(pairs, 1);
+  const StoredTensor* tensor =
+      format.gguf_rotary_divisors ? gguf.find(format.gguf_rotary_divisors) : nullptr;
+  if (tensor) {
+    if (tensor->shape != Shape{std::ssize(divisors)})
+      fail_model(file, fmt::format("tensor {} is {}, the heads make it [{}]", tensor->name,
+                                   tensor->shape, pairs));
+    dequantize(tensor->format, tensor->bytes, divisors);
+  } else if (of_all == 1) {
+    return {};
+  }
+  for (float& divisor : divisors)
+    divisor = of_all * (tensor ? expect("a number of tensor " + tensor->name, divisor) : divisor);
+  return divisors;
+}
+
 models::LanguageOptions options_of(const models::LanguageFormat& format, const GgufFile& gguf,
                                    const Path& file) {
   const GgufMetadata& metadata = gguf.metadata();
@@ -54,6 +92,7 @@ models::LanguageOptions options_of(const models::LanguageFormat& format, const G
                fmt::format("{} is {}, the heads are {} wide; only whole heads turn here", turned,
                            *metadata.integer(turned), options.head_width),
                "use a model of another kind");
+  options.rotary_divisors = rotary_divisors(format, gguf, options, file);
   for (const models::WeightName& row : format.weights)
     if (row.untied_only) options.tied = !gguf.find(row.gguf);
   return options;
@@ -71,7 +110,10 @@ LanguageModel open_gguf_model(const Path& file) {
   model.options = options_of(format, *gguf, file);
   const std::vector<NamedWeight> wanted =
       named_weights(format, model.options, &models::WeightName::gguf);
-  model.weights = match_weights(wanted, gguf->tensors(), file);
+  std::vector<StoredTensor> stored(gguf->tensors().begin(), gguf->tensors().end());
+  if (format.gguf_rotary_divisors)
+    std::erase_if(stored, [&](const auto& t) { return t.name == format.gguf_rotary_divisors; });
+  model.weights = match_weights(wanted, stored, file);
   for (size_t i = 0; i < wanted.size(); ++i)
     if (const auto heads = wanted[i].row->paired_heads)
       model.weights[i].paired_heads = model.options.*heads;

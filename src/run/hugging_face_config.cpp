@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "run/hugging_face_rotary.h"
 #include "text/json_reader.h"
 
 namespace argosy::run {
@@ -76,6 +77,8 @@ HuggingFaceConfig read_config(std::string_view text, const Path& file) {
   read.options = read_options(
       *read.format, &models::OptionName::hugging_face, "",
       [&](const std::string& key, bool whole) { return number(config, key, whole, file); }, file);
+  read.options.rotary_divisors =
+      read_rotary_scaling(config.value("rope_scaling", Json()).dump(), read.options, file);
   const Json tied = config.value("tie_word_embeddings", Json(false));
   if (!tied.is_boolean())
     fail_model(file, fmt::format("tie_word_embeddings is {}, not true or false", text_of(tied)));

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#include "run/hugging_face_rotary.h"
 #include "run/model_export.h"
 #include "run/model_files.h"
 #include "run/weight_conversion.h"
@@ -38,6 +39,7 @@ Json config_of(const LanguageModel& model, const models::LanguageFormat& format,
       config[option.hugging_face] = value;
   }
   for (const auto& [key, value] : format.hugging_face_constants) config[key] = Json::parse(value);
+  config["rope_scaling"] = Json::parse(rotary_scaling(model.options));
   config["tie_word_embeddings"] = model.options.tied;
   config["torch_dtype"] = torch_name(dtype);
   return config;

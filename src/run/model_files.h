@@ -22,6 +22,9 @@ models::LanguageOptions read_options(const models::LanguageFormat& format,
                                      const std::string& prefix, const OptionLookup& lookup,
                                      const Path& file);
 
+/// Of LanguageOptions::rotary_divisors: beyond it a file is broken, not stretched.
+constexpr double kMostRotaryDivisor = 1e6;
+
 /// How a model is written for others; `name` says for whom. throws Error: its architecture has no
 /// such form
 const models::LanguageFormat& format_to_write(const LanguageModel& model,

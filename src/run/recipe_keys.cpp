@@ -38,8 +38,8 @@ std::vector<Key> make_table() {
   constexpr double kSteps = 1e12, kMegabytes = 1 << 24, kPixels = 8192;
   return {
     // the model
-    row(&R::model, &R::Model::name, "model.name", one_of({"pilotnet", "clip_transformer", "overview", "grok", "llama", "gpt"}), fixed,
-        "policies: pilotnet (convolutions on the frames of a clip, stacked as channels), clip_transformer (on each frame, then attention over time), overview (fully connected layers on small grey pictures); language models: grok (Grok-1's architecture), llama (the Llama family's), gpt (GPT-2's without biases)"),
+    row(&R::model, &R::Model::name, "model.name", one_of({"pilotnet", "clip_transformer", "overview", "grok", "llama", "qwen2", "gpt"}), fixed,
+        "policies: pilotnet (convolutions on the frames of a clip, stacked as channels), clip_transformer (on each frame, then attention over time), overview (fully connected layers on small grey pictures); language models: grok (Grok-1's architecture), llama (the Llama family's), qwen2 (Llama's with biases of queries, keys and values), gpt (GPT-2's without biases)"),
     row(&R::model, &R::Model::frames, "model.frames", between(1, 256), fixed,
         "frames in a clip, the last of them the present one"),
     row(&R::model, &R::Model::frame_interval_s, "model.frame_interval_s", above(0, 60), fixed,
@@ -71,9 +71,9 @@ std::vector<Key> make_table() {
     row(&R::language, &R::Language::heads, "language.heads", between(1, 1024), fixed,
         "query heads of a layer"),
     row(&R::language, &R::Language::key_heads, "language.key_heads", between(0, 1024), fixed,
-        "grok, llama: key and value heads, each for as many query heads; 0: as many as heads"),
+        "grok, llama, qwen2: key and value heads, each for as many query heads; 0: as many as heads"),
     row(&R::language, &R::Language::head_width, "language.head_width", between(0, 4096), fixed,
-        "grok, llama: numbers of a head, even; 0: the width over the heads"),
+        "grok, llama, qwen2: numbers of a head, even; 0: the width over the heads"),
     row(&R::language, &R::Language::hidden, "language.hidden", between(0, 1 << 20), fixed,
         "width inside a network, of one expert for grok; 0: 4 times the width for gpt, 8/3 of it for the others"),
     row(&R::language, &R::Language::experts, "language.experts", between(1, 4096), fixed,
@@ -83,7 +83,7 @@ std::vector<Key> make_table() {
     row(&R::language, &R::Language::epsilon, "language.epsilon", above(0, 1), fixed,
         "added to the mean square in norms"),
     row(&R::language, &R::Language::rotary_base, "language.rotary_base", above(1, 1e12), fixed,
-        "grok, llama: base of the rotary positions' angles"),
+        "grok, llama, qwen2: base of the rotary positions' angles"),
     row(&R::language, &R::Language::z_loss, "language.z_loss", between(0, 1), fixed,
         "weight of the squared log-sum-exp of the logits in the loss, which keeps them small"),
     row(&R::language, &R::Language::balance_loss, "language.balance_loss", between(0, 10), fixed,

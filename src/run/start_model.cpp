@@ -46,7 +46,7 @@ Recipe with_start_model(Recipe recipe, const Path& folder) {
   if (!o.tied)
     fail("the model has a table of its own for the output", "name a model with one table for both");
   if (o.embedding_multiplier != 1 || o.output_multiplier != 1 || o.attention_multiplier != 0 ||
-      o.soft_cap != 0 || o.experts > 0)
+      o.soft_cap != 0 || o.experts > 0 || !o.rotary_divisors.empty())
     fail("the model has constants that a recipe does not say", "name a model of the Llama family");
   if (l.context > o.context)
     fail(fmt::format("the model's context is {}, language.context is {}", o.context, l.context),

@@ -176,13 +176,15 @@ void Completion::start() {
                    .code = "rate_limit_exceeded"};
   const auto prompts = this->prompts();
   const auto grammar = this->grammar();
+  std::vector<std::string> stops = request_.stops;
+  if (request_.chat)
+    for (const std::string& stop : model_.chat->stops()) stops.push_back(stop);
   for (size_t i = 0; i < prompts.size(); ++i) {
     prompt_tokens_.push_back(static_cast<int64_t>(prompts[i].size()));
     for (int64_t k = 0; k < request_.choices; ++k) {
       std::string begins;
       if (request_.echo) begins = readable(model_.tokenizer.decode(prompts[i]));
-      choices_.push_back(
-          std::make_unique<Choice>(choices_.size(), i, request_.stops, std::move(begins)));
+      choices_.push_back(std::make_unique<Choice>(choices_.size(), i, stops, std::move(begins)));
     }
   }
   running_ = choices_.size();

@@ -1,42 +1,52 @@
 #include "serve/conversation.h"
 
 #include <algorithm>
+#include <chrono>
 #include <future>
 
 #include "base/error.h"
-#include "text/utf8.h"
+#include "serve/answer_text.h"
 
 namespace argosy::serve {
 namespace {
 
+/// How often a request that gives no tokens yet (a long prompt) is asked whether it is to stop.
+constexpr auto kPatience = std::chrono::milliseconds(20);
+
 /// Asks and waits. Callbacks come on the generator's thread, while this one waits for their end.
 Answer generate(const run::LanguageModel& model, Generator& generator, std::vector<Token> prompt,
-                const ConversationOptions& options, const Conversation::OnText& on_text) {
+                std::vector<std::string> stops, const ConversationOptions& options,
+                const Listener& listener) {
   const int64_t room = generator.context() - std::ssize(prompt);
   Answer answer;
   std::string error;
-  const auto ended = std::make_shared<std::promise<void>>();
-  text::CharacterStream characters;
-  const auto say = [&](const std::string& text) {
-    answer.text += text;
-    return text.empty() || !on_text || on_text(text);
+  const auto promise = std::make_shared<std::promise<void>>();
+  const std::future<void> ended = promise->get_future();
+  AnswerText text(std::move(stops));
+  const auto say = [&](const std::string& more) {
+    answer.text += more;
+    if (!more.empty() && listener.on_text) listener.on_text(more);
   };
-  generator.submit(
+  const auto stopped = [&] { return listener.stopped && listener.stopped(); };
+  const uint64_t number = generator.submit(
       {.prompt = std::move(prompt),
        .max_tokens = options.max_tokens > 0 ? std::min(options.max_tokens, room) : room,
        .ends = model.tokenizer->ends(),
        .sampling = options.sampling,
        .on_token =
            [&](const Generated& generated) {
-             return say(characters.push(model.tokenizer->bytes(generated.token)));
+             say(text.push(model.tokenizer->bytes(generated.token)));
+             return !text.stopped() && !stopped();
            },
        .on_end =
-           [&, ended](Finish finish, const Usage& usage, const std::string& message) {
-             say(characters.finish());
-             answer.finish = finish, answer.usage = usage, error = message;
-             ended->set_value();
+           [&, promise](Finish finish, const Usage& usage, const std::string& message) {
+             say(text.finish());
+             answer.finish = text.stopped() ? Finish::stop : finish;
+             answer.usage = usage, error = message;
+             promise->set_value();
            }});
-  ended->get_future().wait();
+  while (ended.wait_for(kPatience) == std::future_status::timeout)
+    if (stopped()) generator.cancel(number);
   if (answer.finish == Finish::failed)
     throw Error({.what = error,
                  .where = model.name,
@@ -83,37 +93,39 @@ void Conversation::set_system(std::string system) {
   forget();
 }
 
-std::vector<Token> Conversation::prompt(int64_t first) const {
+std::vector<Token> Conversation::prompt(std::span<const text::Message> turns) const {
   std::vector<text::Message> messages;
   if (!options_.system.empty()) messages.push_back({.role = "system", .content = options_.system});
-  messages.insert(messages.end(), messages_.begin() + first, messages_.end());
+  messages.insert(messages.end(), turns.begin(), turns.end());
   return text::encode_parts(template_.render(messages, true), *model_.tokenizer).tokens;
 }
 
-Answer Conversation::ask(const std::string& text, const OnText& on_text) {
-  messages_.push_back({.role = "user", .content = text});
+Answer Conversation::ask(const std::string& text, const Listener& listener) {
+  std::vector<text::Message> said = messages_;  // they stay as they are if anything fails
+  said.push_back({.role = "user", .content = text});
+  std::span<const text::Message> kept = said;
   // an answer has a quarter of the context at least, or what was asked for if that is less
   const int64_t context = generator_.context(), quarter = std::max<int64_t>(1, context / 4);
   const int64_t room = options_.max_tokens > 0 ? std::min(options_.max_tokens, quarter) : quarter;
-  int64_t forgotten = 0;
-  std::vector<Token> tokens = prompt(0);
-  while (std::ssize(tokens) + room > context && forgotten + 1 < std::ssize(messages_))
-    tokens = prompt(forgotten += 2);  // what was asked, and its answer
-  if (std::ssize(tokens) >= context) {
-    messages_.pop_back();
-    fail_too_long(model_, tokens.size(), context);
+  std::vector<Token> tokens = prompt(kept);
+  while (std::ssize(tokens) + room > context && kept.size() > 1) {
+    kept = kept.subspan(2);  // what was asked, and its answer
+    tokens = prompt(kept);
   }
-  messages_.erase(messages_.begin(), messages_.begin() + forgotten);
+  if (std::ssize(tokens) >= context) fail_too_long(model_, tokens.size(), context);
   ConversationOptions options = options_;
-  options.sampling.seed += answers_++;
-  Answer answer = generate(model_, generator_, std::move(tokens), options, on_text);
+  options.sampling.seed += answers_;
+  Answer answer =
+      generate(model_, generator_, std::move(tokens), template_.stops(), options, listener);
+  ++answers_;
+  answer.forgotten = std::ssize(said) - std::ssize(kept);
+  messages_.assign(kept.begin(), kept.end());
   messages_.push_back({.role = "assistant", .content = answer.text});
-  answer.forgotten = forgotten;
   return answer;
 }
 
 Answer complete(const run::LanguageModel& model, Generator& generator, const std::string& text,
-                const ConversationOptions& options, const Conversation::OnText& on_text) {
+                const ConversationOptions& options, const Listener& listener) {
   std::vector<Token> tokens;
   if (const auto beginning = model.tokenizer->beginning()) tokens.push_back(*beginning);
   const std::vector<Token> encoded = model.tokenizer->encode(text);
@@ -124,7 +136,7 @@ Answer complete(const run::LanguageModel& model, Generator& generator, const std
                  .fix = "give at least one character"});
   if (std::ssize(tokens) >= generator.context())
     fail_too_long(model, tokens.size(), generator.context());
-  return generate(model, generator, std::move(tokens), options, on_text);
+  return generate(model, generator, std::move(tokens), {}, options, listener);
 }
 
 }  // namespace argosy::serve

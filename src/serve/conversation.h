@@ -2,6 +2,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,12 @@ struct ConversationOptions {
   std::string chat_format;  ///< a name of text::chat_formats(); "": what the model says
   int64_t max_tokens = 0;   ///< of an answer; 0: as many as fit
   Sampling sampling;
+};
+
+/// How an answer leaves while it is made: on the generator's thread, where nothing may be thrown.
+struct Listener {
+  std::function<void(std::string_view)> on_text;  ///< the text as it comes, whole characters
+  std::function<bool()> stopped;  ///< asked often, on two threads: true ends the answer
 };
 
 struct Answer {
@@ -37,21 +44,18 @@ std::optional<text::ChatTemplate> chat_template_of(const run::LanguageModel& mod
 /// threads  one at a time
 class Conversation {
  public:
-  /// The text of the answer as it comes, whole characters; false stops it.
-  using OnText = std::function<bool(std::string_view)>;
-
   /// throws  Error: the model has no chat template that is known, and none is named
   Conversation(const run::LanguageModel& model, Generator& generator, ConversationOptions options);
 
   /// The model's answer to what was said before and `text`. If the context is full, the oldest
-  /// messages are left out.
-  /// throws  Error: the text alone does not fit; the generator failed
-  Answer ask(const std::string& text, const OnText& on_text);
+  /// messages are left out. One that is stopped counts as said.
+  /// throws  Error: the text alone does not fit; the generator failed. Nothing was said then.
+  Answer ask(const std::string& text, const Listener& listener);
   void forget();                        ///< from now on nothing was said
   void set_system(std::string system);  ///< and nothing was said
 
  private:
-  std::vector<Token> prompt(int64_t first) const;
+  std::vector<Token> prompt(std::span<const text::Message> messages) const;
 
   const run::LanguageModel& model_;
   Generator& generator_;
@@ -64,6 +68,6 @@ class Conversation {
 /// How `text` goes on, without any template.
 /// throws  Error: the text does not fit; the generator failed
 Answer complete(const run::LanguageModel& model, Generator& generator, const std::string& text,
-                const ConversationOptions& options, const Conversation::OnText& on_text);
+                const ConversationOptions& options, const Listener& listener);
 
 }  // namespace argosy::serve

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "text/normalization.h"
 #include "text/spelling.h"
 #include "text/tokenizer_json.h"
 #include "text/utf8.h"
@@ -143,7 +144,10 @@ std::vector<Token> BpeTokenizer::encode(std::string_view bytes, bool special) co
 void BpeTokenizer::encode_text(std::string_view text, Workspace& work,
                                std::vector<Token>& tokens) const {
   const auto piece = [&](std::string_view part) { encode_piece(part, work, tokens); };
-  if (definition_.alphabet == Alphabet::bytes) return pre_tokenizer_.split(text, piece);
+  if (definition_.alphabet == Alphabet::bytes) {
+    if (definition_.composed && !is_ascii(text)) return pre_tokenizer_.split(composed(text), piece);
+    return pre_tokenizer_.split(text, piece);
+  }
   std::string prefixed;
   const SpacePrefix prefix = definition_.space_prefix;
   if (prefix == SpacePrefix::always ||

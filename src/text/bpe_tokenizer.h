@@ -46,6 +46,7 @@ struct BpeDefinition {
   std::vector<std::string> splits;  ///< see PreTokenizer; for the alphabet of bytes
   bool whole_piece_first = false;   ///< a piece that is an entry is that one, whatever the merges
   bool fuse_unknown = false;        ///< one unknown token for neighbours
+  bool composed = false;            ///< a text is brought into Unicode's form NFC first; for bytes
   SpacePrefix space_prefix = SpacePrefix::none;  ///< a space put in front of a text
   std::optional<Token> unknown;  ///< for what cannot be spelled; without it, that is left out
   std::optional<Token> beginning;

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "base/error.h"
 #include "base/nearest.h"
@@ -80,14 +81,15 @@ void render_chatml(const Conversation& conversation, Parts& parts) {
   if (conversation.answer_next) open("assistant");
 }
 
-void render_llama3(const Conversation& conversation, Parts& parts) {
+/// preamble  what the system message begins with, whether or not there is one
+void render_llama3(const Conversation& conversation, Parts& parts, const std::string& preamble) {
   const auto open = [&](std::string_view role) {
     parts.special("<|start_header_id|>").text(role).special("<|end_header_id|>").text("\n\n");
   };
   parts.special("<|begin_of_text|>");
-  if (conversation.system) {
+  if (conversation.system || !preamble.empty()) {
     open("system");
-    parts.text(trimmed(*conversation.system)).special("<|eot_id|>");
+    parts.text(preamble).text(trimmed(conversation.system.value_or(""))).special("<|eot_id|>");
   }
   for (const Message& turn : conversation.turns) {
     const bool answer = turn.role == "assistant";
@@ -95,6 +97,28 @@ void render_llama3(const Conversation& conversation, Parts& parts) {
     parts.text(trimmed(turn.content), answer).special("<|eot_id|>", answer);
   }
   if (conversation.answer_next) open("assistant");
+}
+
+void render_llama3_0(const Conversation& conversation, Parts& parts) {
+  render_llama3(conversation, parts, "");
+}
+
+std::string dated(const std::string& date) {
+  return fmt::format("Cutting Knowledge Date: December 2023\nToday Date: {}\n\n", date);
+}
+
+/// Llama 3.1's template has one day for ever, 3.2's the day at hand.
+void render_llama3_1(const Conversation& conversation, Parts& parts) {
+  render_llama3(conversation, parts, dated("26 Jul 2024"));
+}
+
+void render_llama3_2(const Conversation& conversation, Parts& parts) {
+  const std::time_t now = std::time(nullptr);
+  std::tm day{};
+  localtime_r(&now, &day);
+  char text[32];
+  std::strftime(text, sizeof text, "%d %b %Y", &day);
+  render_llama3(conversation, parts, dated(text));
 }
 
 void render_llama2(const Conversation& conversation, Parts& parts) {
@@ -131,7 +155,19 @@ struct Format {
   std::vector<std::string> must, may;
   bool tools;
   void (*render)(const Conversation&, Parts&);
+  std::vector<std::string> stops = {};
+  std::string_view never = {};  ///< what a template text may not have
 };
+
+const std::vector<std::string> kOfTools = {"<|begin_of_text|>", "<|python_tag|>", "<|eom_id|>"};
+
+std::vector<std::string> with_date(std::vector<std::string> date) {
+  for (const char* part :
+       {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
+        "\"Cutting Knowledge Date: December 2023", "\"Today Date: \" + date_string"})
+    date.emplace_back(part);
+  return date;
+}
 
 const std::vector<Format>& formats() {
   static const std::vector<Format> table = {
@@ -140,9 +176,13 @@ const std::vector<Format>& formats() {
        {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
        {"<|begin_of_text|>"},
        false,
-       render_llama3},
+       render_llama3_0,
+       {},
+       "Today Date"},
+      {"llama-3.2", with_date({"strftime_now(", "%d %b %Y"}), kOfTools, false, render_llama3_2},
+      {"llama-3.1", with_date({"\"26 Jul 2024\""}), kOfTools, false, render_llama3_1},
       {"llama-2", {"[INST]", "[/INST]", "<<SYS>>"}, {}, false, render_llama2},
-      {"plain", {}, {}, false, render_plain},
+      {"plain", {}, {}, false, render_plain, {"\nUser:"}},
   };
   return table;
 }
@@ -224,7 +264,8 @@ ChatTemplate ChatTemplate::of_text(std::string_view jinja, const std::string& wh
     const bool has_others = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
       return !in(format.must, name) && !in(format.may, name);
     });
-    if (has_all && !has_others)
+    const bool has_never = !format.never.empty() && jinja.find(format.never) != jinja.npos;
+    if (has_all && !has_others && !has_never)
       return {format.name, format.render == render_chatml ? default_system_of(jinja) : ""};
   }
   throw Error({.what = "its chat template is of no known format",
@@ -232,6 +273,8 @@ ChatTemplate ChatTemplate::of_text(std::string_view jinja, const std::string& wh
                .fix = fmt::format("name the format: {}", fmt::join(chat_formats(), ", ")),
                .kind = ErrorKind::file});
 }
+
+std::vector<std::string> ChatTemplate::stops() const { return format_named(name_).stops; }
 
 std::vector<PromptPart> ChatTemplate::render(std::span<const Message> messages, bool answer_next,
                                              Tools tools) const {

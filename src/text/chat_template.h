@@ -32,7 +32,7 @@ struct PromptPart {
 /// not have.
 class ChatTemplate {
  public:
-  /// The format of a name of chat_formats(): "chatml", "llama-2", "llama-3", "plain".
+  /// The format of a name of chat_formats(): "chatml", "llama-3", "plain" and others.
   /// throws Error: there is none of that name (the nearest is named)
   static ChatTemplate named(const std::string& name);
   /// The format of a template text of tokenizer_config.json or tokenizer.chat_template, with its
@@ -43,6 +43,9 @@ class ChatTemplate {
   const std::string& name() const { return name_; }
   /// Stands for a missing system message; empty: none.
   const std::string& default_system() const { return default_system_; }
+  /// Texts that end an answer beside the vocabulary's own tokens for that: the next turn's
+  /// beginning, in formats where no token ends a turn.
+  std::vector<std::string> stops() const;
 
   /// The conversation, and the beginning of the assistant's turn if `answer_next`. What a message
   /// says is never a special token. The opening token of a text is among the parts where the

@@ -106,6 +106,7 @@ class Reader {
     definition_.alphabet = Alphabet::bytes;
     definition_.splits = split->expressions;
     definition_.whole_piece_first = split->whole_piece_first;
+    definition_.composed = split->composed;
     definition_.merges.reserve(vocabulary_.merges.size());
     std::string joined;
     for (size_t i = 0; i < vocabulary_.merges.size(); ++i) {
@@ -201,10 +202,12 @@ GgufVocabulary gguf_vocabulary(const BpeDefinition& definition) {
     const auto splits = named_splits();
     const auto split = std::find_if(splits.begin(), splits.end(), [&](const NamedSplit& row) {
       return row.expressions == definition.splits &&
-             row.whole_piece_first == definition.whole_piece_first;
+             row.whole_piece_first == definition.whole_piece_first &&
+             row.composed == definition.composed;
     });
     if (split == splits.end())
-      throw Error({.what = fmt::format("its texts are cut by \"{}\", which has no name in GGUF",
+      throw Error({.what = fmt::format("its texts are {}cut by \"{}\", which has no name in GGUF",
+                                       definition.composed ? "brought into the form NFC and " : "",
                                        fmt::join(definition.splits, "\" and \"")),
                    .where = "tokenizer",
                    .fix = "export it as a Hugging Face folder"});

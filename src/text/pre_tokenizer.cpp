@@ -32,7 +32,7 @@ const std::vector<NamedSplit>& table() {
       {"falcon3", {kLlama3Split}, true},
       {"dbrx", {kLlama3Split}},
       {"smaug-bpe", {kLlama3Split}},
-      {"qwen2", {kQwen2Split}},
+      {"qwen2", {kQwen2Split}, false, true},
       {"stablelm2", {kQwen2Split}},
       {"deepseek-r1-qwen", {kQwen2Split}},
       {"gpt-4o", {kGpt4oSplit}},

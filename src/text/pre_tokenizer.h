@@ -30,7 +30,7 @@ class PreTokenizer {
 struct NamedSplit {
   const char* name;
   std::vector<std::string> expressions;
-  bool whole_piece_first = false;  ///< see BpeDefinition
+  bool whole_piece_first = false, composed = false;  ///< see BpeDefinition
 };
 std::span<const NamedSplit> named_splits();
 const NamedSplit* find_named_split(std::string_view name);

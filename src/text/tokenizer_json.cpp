@@ -148,6 +148,8 @@ void read_normalizer(const JsonReader& step, const std::string& type, Says& says
   } else if (type == "Replace" && step.at("pattern").text("String", "") == " " &&
              step.text("content", "") == kSpace) {
     says.spaces = true;
+  } else if (type == "NFC") {
+    definition.composed = true;
   } else {
     unsupported(step, fmt::format("the normalizer {}", type));
   }
@@ -173,6 +175,8 @@ void read_alphabet(const JsonReader& file, BpeDefinition& definition) {
     unsupported(file, "a prefix for a vocabulary of bytes");
   if (says.spaces && !definition.splits.empty())
     unsupported(file, "a split for a vocabulary of SentencePiece's kind");
+  if (says.spaces && definition.composed)
+    unsupported(file, "the normalizer NFC for a vocabulary of SentencePiece's kind");
   definition.alphabet = says.bytes ? Alphabet::bytes : Alphabet::characters;
 }
 
@@ -215,6 +219,7 @@ nlohmann::json pre_tokenizer_of(const BpeDefinition& definition) {
 }
 
 nlohmann::json normalizer_of(const BpeDefinition& definition) {
+  if (definition.composed) return {{"type", "NFC"}};
   if (definition.alphabet == Alphabet::bytes) return nullptr;
   nlohmann::json steps = nlohmann::json::array();
   if (definition.space_prefix != SpacePrefix::none)

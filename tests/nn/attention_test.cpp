@@ -12,14 +12,15 @@ using namespace argosy::nn;
 namespace {
 
 constexpr int64_t kTimes = 9, kWidth = 12;
-constexpr AttentionOptions kOptions = {.heads = 4,
-                                       .key_heads = 2,
-                                       .head_width = 6,
-                                       .causal = true,
-                                       .bias = false,
-                                       .scale = 0.3,
-                                       .soft_cap = 5,
-                                       .rotary_base = 100};
+const AttentionOptions kOptions = {.heads = 4,
+                                   .key_heads = 2,
+                                   .head_width = 6,
+                                   .causal = true,
+                                   .bias = false,
+                                   .output_bias = false,
+                                   .scale = 0.3,
+                                   .soft_cap = 5,
+                                   .rotary_base = 100};
 
 /// Attention of one row of tokens, of which the first `padded` are padding and all from `end` on.
 std::vector<float> attend(int64_t times, int64_t padded, int64_t end, bool with_padding) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "engine/gguf.h"
 #include "engine/safetensors.h"
+#include "models/rotary_scaling.h"
 #include "run/hugging_face_config.h"
 #include "run/known_models.h"
 #include "run/model_export.h"
@@ -32,6 +33,7 @@ void check_same_model(const LanguageModel& a, const LanguageModel& b) {
     for (const models::OptionName& option : format->options)
       CHECK(option_value(option, x) == doctest::Approx(option_value(option, y)).epsilon(1e-7));
   CHECK(x.tied == y.tied);
+  CHECK(x.rotary_divisors == y.rotary_divisors);
   CHECK(a.parameters() == b.parameters());
   REQUIRE(a.weights.size() == b.weights.size());
   for (const Weight& weight : a.weights) {
@@ -99,6 +101,36 @@ struct ModelsFolder {
 };
 
 }  // namespace
+
+TEST_CASE("model: of every architecture and scaling, written and opened again it is the same") {
+  const models::LlamaScaling llama3 = {.factor = 32}, other = {.factor = 8, .context = 16};
+  const auto of = [](const models::LlamaScaling& s) { return models::rotary_divisors(s, 5000, 8); };
+  const std::vector<std::vector<float>> scalings = {
+      {}, {4, 4, 4, 4}, of(llama3), of(other), {1, 1.5, 2, 7}};
+  for (const models::LanguageFormat* format : models::language_formats())
+    for (const std::vector<float>& divisors : scalings) {
+      INFO(format->architecture);
+      CAPTURE(divisors.size());
+      const test::TemporaryFolder folder;
+      LanguageModel model = test::tiny_model(false, 32, *format);
+      model.options.rotary_divisors = divisors;
+      if (format->hugging_face) {
+        write_hugging_face_model(model, folder.path() / "folder", std::nullopt);
+        check_same_model(model, open_language_model(folder.path() / "folder"));
+      }
+      const bool in_gguf =
+          format->gguf_rotary_divisors || std::ranges::count(divisors, 4) > 0 || divisors.empty();
+      const std::string refused =
+          error_text([&] { write_gguf_model(model, folder.path() / "m.gguf", std::nullopt); });
+      CHECK(in_gguf == (refused == "no error"));
+      if (in_gguf)
+        check_same_model(model, open_language_model(folder.path() / "m.gguf"));
+      else
+        CHECK(contains(refused,
+                       fmt::format("GGUF has no form for the rotary positions of this {} model",
+                                   format->architecture)));
+    }
+}
 
 TEST_CASE("model: written as GGUF and opened again it is the same") {
   const test::TemporaryFolder folder;
@@ -434,7 +466,42 @@ TEST_CASE(
   CHECK(contains(config_refusal("head_dim", 7), "a head is 7 wide, an odd number"));
   CHECK(contains(config_refusal("hidden_act", "gelu"), "hidden_act is \"gelu\"; only \"silu\""));
   CHECK(contains(config_refusal("attention_bias", true), "attention_bias is true; only false"));
-  CHECK(contains(config_refusal("rope_scaling", {{"rope_type", "llama3"}}), "rope_scaling is {"));
+  const Json llama3 = {{"rope_type", "llama3"},
+                       {"factor", 8.0},
+                       {"low_freq_factor", 1.0},
+                       {"high_freq_factor", 4.0},
+                       {"original_max_position_embeddings", 8192}};
+  CHECK(config_refusal("rope_scaling", llama3) == "no error");
+  CHECK(config_refusal("rope_parameters", llama3) == "no error");
+  for (const auto& [key, value] : llama3.items()) {
+    Json without = llama3;
+    without.erase(key);
+    if (key == "rope_type")
+      CHECK(contains(config_refusal("rope_scaling", without), "rope_scaling is {"));
+    else
+      CHECK(
+          contains(config_refusal("rope_scaling", without), "rope_scaling." + key + " is missing"));
+    if (key == "rope_type") continue;
+    for (const Json& wrong : {Json("8"), Json(-1), Json(1e300), Json::array({8})}) {
+      Json with = llama3;
+      with[key] = wrong;
+      CHECK(contains(config_refusal("rope_scaling", with),
+                     "rope_scaling." + key + " is " + wrong.dump()));
+    }
+  }
+  CHECK(contains(config_refusal("rope_scaling", {{"type", "linear"}, {"factor", 0}}),
+                 "rope_scaling.factor is 0, which is not a number from 1"));
+  CHECK(config_refusal("rope_scaling", {{"type", "linear"}, {"factor", 2}}) == "no error");
+  Json lists = {{"rope_type", "longrope"},
+                {"short_factor", {1, 1, 2, 3}},
+                {"long_factor", {1, 1, 2, 3}},
+                {"attention_factor", 1}};
+  CHECK(config_refusal("rope_scaling", lists) == "no error");
+  lists["long_factor"] = {1, 1, 2, 4};
+  CHECK(contains(config_refusal("rope_scaling", lists), "other factors for short texts"));
+  lists["long_factor"] = {1, 1, 2};
+  CHECK(contains(config_refusal("rope_scaling", lists), "long_factor is no list of 4 numbers"));
+  CHECK(contains(config_refusal("rope_scaling", "linear"), "rope_scaling is \"linear\""));
   CHECK(contains(config_refusal("rope_parameters", {{"rope_type", "yarn"}}), "rope_scaling is {"));
   CHECK(contains(config_refusal("rope_parameters", 1), "rope_parameters is not an object"));
   CHECK(contains(config_refusal("tie_word_embeddings", 1), "tie_word_embeddings is 1, not true"));
@@ -442,7 +509,7 @@ TEST_CASE(
       contains(config_refusal("architectures", gone), "architectures is null, which is not known"));
   CHECK(contains(config_refusal("architectures", Json::array({"GPT2LMHeadModel"})),
                  "architectures is [\"GPT2LMHeadModel\"], which is not known here; use a model of "
-                 "LlamaForCausalLM"));
+                 "LlamaForCausalLM, Qwen2ForCausalLM"));
   const auto refused = [](const std::string& text) {
     return error_text([&] { read_config(text, "config.json"); });
   };
@@ -468,11 +535,14 @@ TEST_CASE(
   CHECK(contains(refusal(folder, "llama.rope.dimension_count", u32(4)),
                  "llama.rope.dimension_count is 4, the heads are 8 wide"));
   CHECK(contains(refusal(folder, "llama.rope.scaling.type", GgufValue::text("yarn")),
-                 "llama.rope.scaling.type is \"yarn\"; only \"none\" is known here"));
+                 "llama.rope.scaling.type is \"yarn\"; only \"none\" and \"linear\" are known"));
+  for (const double wrong : {-1.0, 0.0, 1e30, double{NAN}})
+    CHECK(contains(refusal(folder, "llama.rope.scaling.factor", GgufValue::of(wrong)),
+                   "llama.rope.scaling.factor is "));
   CHECK(contains(refusal(folder, "llama.expert_count", u32(8)), "llama.expert_count is 8; only 0"));
-  CHECK(
-      contains(refusal(folder, "general.architecture", GgufValue::text("mamba")),
-               "general.architecture is \"mamba\", which is not known here; use a model of llama"));
+  CHECK(contains(
+      refusal(folder, "general.architecture", GgufValue::text("mamba")),
+      "general.architecture is \"mamba\", which is not known here; use a model of llama, qwen2"));
   CHECK(contains(refusal(folder, "llama.feed_forward_length", u32(96)),
                  "tensor blk.0.ffn_gate.weight is [64, 32], the model's options make it [96, 32]"));
   CHECK(contains(refusal(folder, "llama.block_count", u32(3)),

@@ -59,34 +59,35 @@ inline run::LanguageModel tiny_model(const models::LanguageFormat& format,
   return model;
 }
 
-inline models::LanguageOptions tiny_options(const char* architecture) {
-  return {.architecture = architecture,
-          .vocabulary = 264,
-          .context = 64,
-          .width = 32,
-          .layers = 2,
-          .heads = 4,
-          .key_heads = 2,
-          .head_width = 8,
-          .hidden = 64,
-          .epsilon = 1e-5,
-          .rotary_base = 5000};
-}
-
-/// A Llama of two layers.
-inline run::LanguageModel tiny_model(bool tied = true, int64_t width = 32) {
-  models::LanguageOptions options = tiny_options("llama");
-  options.width = width, options.tied = tied;
-  return tiny_model(models::kLlamaFormat, options);
-}
-
-/// A Grok of two layers of three experts.
-inline run::LanguageModel tiny_grok(bool tied = true) {
-  models::LanguageOptions options = tiny_options("grok");
-  options.experts = 3, options.active = 2, options.tied = tied;
+/// Of two layers; a Grok has three experts in each.
+inline models::LanguageOptions tiny_options(std::string_view architecture) {
+  models::LanguageOptions options = {.architecture = std::string(architecture),
+                                     .vocabulary = 264,
+                                     .context = 64,
+                                     .width = 32,
+                                     .layers = 2,
+                                     .heads = 4,
+                                     .key_heads = 2,
+                                     .head_width = 8,
+                                     .hidden = 64,
+                                     .epsilon = 1e-5,
+                                     .rotary_base = 5000};
+  if (architecture != "grok") return options;
+  options.experts = 3, options.active = 2;
   options.embedding_multiplier = 5.5, options.output_multiplier = 0.5;
   options.attention_multiplier = 0.25, options.soft_cap = 20;
-  return tiny_model(models::kGrokFormat, options);
+  return options;
+}
+
+inline run::LanguageModel tiny_model(bool tied = true, int64_t width = 32,
+                                     const models::LanguageFormat& format = models::kLlamaFormat) {
+  models::LanguageOptions options = tiny_options(format.architecture);
+  options.width = width, options.tied = tied;
+  return tiny_model(format, options);
+}
+
+inline run::LanguageModel tiny_grok(bool tied = true) {
+  return tiny_model(tied, 32, models::kGrokFormat);
 }
 
 }  // namespace argosy::test

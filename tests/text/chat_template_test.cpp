@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <ctime>
+
 #include "base/error.h"
 #include "shared.h"
 #include "text/tokenizer_files.h"
@@ -79,6 +81,49 @@ TEST_CASE("chat: Llama 3, Llama 2 and plain") {
   CHECK(ChatTemplate::of_text("[INST] <<SYS>> [/INST]", "t").name() == "llama-2");
 }
 
+TEST_CASE("chat: Llama 3.1 and 3.2 say a day in the system message, theirs or the one at hand") {
+  const auto jinja = [](const std::string& date) {
+    return "{{ '<|python_tag|>' '<|eom_id|>' }}" + date +
+           "{{- \"<|start_header_id|>system<|end_header_id|>\\n\\n\" }}"
+           "{{- \"Cutting Knowledge Date: December 2023\\n\" }}"
+           "{{- \"Today Date: \" + date_string + \"\\n\\n\" }}{{- \"<|eot_id|>\" }}";
+  };
+  const std::string fixed = "{%- set date_string = \"26 Jul 2024\" %}",
+                    now = "{%- set date_string = strftime_now(\"%d %b %Y\") %}";
+  const ChatTemplate older = ChatTemplate::of_text(jinja(fixed), "t"),
+                     newer = ChatTemplate::of_text(jinja(now + fixed), "t");
+  CHECK(older.name() == "llama-3.1");
+  CHECK(newer.name() == "llama-3.2");
+  const auto begins = [](const std::string& day) {
+    return "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: "
+           "December 2023\nToday Date: " +
+           day + "\n\n";
+  };
+  const std::string rest =
+      "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+      "<|start_header_id|>assistant<|end_header_id|>\n\n";
+  const std::vector<Message> talk = {{"user", "Hi"}},
+                             own = {{"system", " Be brief.\n"}, {"user", "Hi"}};
+  CHECK(as_text(older.render(talk, true)) == begins("26 Jul 2024") + rest);
+  CHECK(as_text(older.render(own, true)) == begins("26 Jul 2024") + "Be brief." + rest);
+  const auto today = [] {
+    const std::time_t seconds = std::time(nullptr);
+    char text[32];
+    std::strftime(text, sizeof text, "%d %b %Y", std::localtime(&seconds));
+    return std::string(text);
+  };
+  const std::string before = today(), said = as_text(newer.render(talk, true)), after = today();
+  CHECK((said == begins(before) + rest || said == begins(after) + rest));
+  // with another day it is another format
+  CHECK_THROWS_AS(ChatTemplate::of_text(jinja("{%- set date_string = \"07 Dec 2024\" %}"), "t"),
+                  Error);
+}
+
+TEST_CASE("chat: where no token ends a turn, the next one's beginning does") {
+  CHECK(ChatTemplate::named("plain").stops() == std::vector<std::string>{"\nUser:"});
+  CHECK(ChatTemplate::named("chatml").stops().empty());
+}
+
 TEST_CASE("chat: what the assistant says is marked, with the token that ends its turn") {
   CHECK(answers_in(ChatTemplate::named("chatml").render(kTalk, true)) == "Hello!|<|im_end|>|");
   CHECK(answers_in(ChatTemplate::named("llama-3").render(kTalk, true)) == "Hello!|<|eot_id|>|");
@@ -111,7 +156,7 @@ TEST_CASE("chat: tokens are those of the whole text, and the answer's are marked
 TEST_CASE("chat: an unknown template, format, role or vocabulary is said with the way out") {
   CHECK_THROWS_WITH_AS(ChatTemplate::of_text("{{ '<|user|>' }}", "m.gguf"),
                        "m.gguf: its chat template is of no known format; name the format: chatml, "
-                       "llama-3, llama-2, plain",
+                       "llama-3, llama-3.2, llama-3.1, llama-2, plain",
                        Error);
   // ChatML with something more is another format
   CHECK_THROWS_AS(ChatTemplate::of_text("<|im_start|> <|im_end|> <|vision|>", "t"), Error);

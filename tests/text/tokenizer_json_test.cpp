@@ -103,6 +103,27 @@ TEST_CASE("tokenizer.json: Metaspace puts a space in front of texts that have no
   check_says(file, "\"prepend_scheme\": \"first\" is not supported");
 }
 
+TEST_CASE("tokenizer.json: with the normalizer NFC, texts that look alike are the same tokens") {
+  json file = small();
+  file["normalizer"] = {{"type", "NFC"}};
+  file["model"]["vocab"]["Ã"] = 5;  // the two bytes of an e with an accent
+  file["model"]["vocab"]["©"] = 6;
+  const BpeTokenizer tokenizer(read(file), "t");
+  CHECK(tokenizer.encode("ae\u0301", false) == std::vector<Token>{0, 5, 6});
+  CHECK(tokenizer.encode("a\u00E9", false) == std::vector<Token>{0, 5, 6});
+  const BpeTokenizer again(read_tokenizer_json(tokenizer_json(tokenizer.definition()), "again"),
+                           "again");
+  CHECK(again.encode("ae\u0301", false) == std::vector<Token>{0, 5, 6});
+  // in GGUF the split has it, or it has no form
+  CHECK_THROWS_WITH_AS(gguf_vocabulary(tokenizer.definition()),
+                       doctest::Contains("brought into the form NFC and cut by"), Error);
+  BpeDefinition qwen2 = tokenizer.definition();
+  qwen2.splits = find_named_split("qwen2")->expressions;
+  const GgufVocabulary written = gguf_vocabulary(qwen2);
+  CHECK(written.pre == "qwen2");
+  CHECK(read_gguf_vocabulary(written, "t").composed);
+}
+
 TEST_CASE("tokenizer.json: what is not supported is named with its place") {
   json file = small();
   file["pre_tokenizer"]["add_prefix_space"] = true;
