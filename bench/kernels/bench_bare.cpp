@@ -2,7 +2,9 @@
 // bare, and matrix products with OpenBLAS where it is installed. Same command line, same output.
 //
 // oneDNN may lay out weights (and the gradient of weights) as it likes, and what that takes is not
-// timed; activations are as in Argosy: row by row, pictures as [N, H, W, C].
+// timed; activations are as in Argosy: row by row, pictures as [N, H, W, C]. As program
+// onednn_layouts it may lay out the pictures as it likes, too: what is to be gained if everything
+// between convolutions kept to that.
 #include <fmt/format.h>
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -43,14 +45,15 @@ memory filled(const Desc& desc) {
 using Arguments = std::unordered_map<int, memory>;
 
 void time_onednn(const std::string& name, const dnnl::primitive& primitive,
-                 const Arguments& arguments, double seconds, double flops, double bytes) {
+                 const Arguments& arguments, double seconds, double flops, double bytes,
+                 std::string_view program = "onednn") {
   dnnl::stream stream(engine());
   const auto step = [&] {
     primitive.execute(stream, arguments);
     stream.wait();
   };
   step();  // warm
-  bench::print_line(name, "onednn", bench::measure(step, seconds), flops, bytes);
+  bench::print_line(name, program, bench::measure(step, seconds), flops, bytes);
 }
 
 void time_onednn(const MatmulCase& c, double seconds) {
@@ -71,9 +74,9 @@ memory::dims channels_second(const Shape& shape) {
   return {shape[0], shape[3], shape[1], shape[2]};
 }
 
-void time_onednn(const ConvolutionCase& c, double seconds) {
-  const Desc x = described(channels_second(c.x), Tag::nhwc),
-             y = described(channels_second(c.y), Tag::nhwc),
+void time_onednn(const ConvolutionCase& c, double seconds, Tag pictures, std::string_view program) {
+  const Desc x = described(channels_second(c.x), pictures),
+             y = described(channels_second(c.y), pictures),
              weight = described(channels_second(c.weight), Tag::any);
   const auto& padding = c.options.padding;  // top, bottom, left, right
   const memory::dims stride = c.options.stride, before = {padding[0], padding[2]},
@@ -82,28 +85,28 @@ void time_onednn(const ConvolutionCase& c, double seconds) {
   const dnnl::convolution_forward::primitive_desc forward(
       engine(), dnnl::prop_kind::forward_training, kAlgorithm, x, weight, y, stride, before, after);
   const auto time = [&](const dnnl::primitive& primitive, const Arguments& arguments) {
-    time_onednn(c.name, primitive, arguments, seconds, c.sizes.flops(), c.bytes());
+    time_onednn(c.name, primitive, arguments, seconds, c.sizes.flops(), c.bytes(), program);
   };
   switch (c.direction) {
     case Direction::forward:
       return time(dnnl::convolution_forward(forward),
-                  {{DNNL_ARG_SRC, filled(x)},
+                  {{DNNL_ARG_SRC, filled(forward.src_desc())},
                    {DNNL_ARG_WEIGHTS, filled(forward.weights_desc())},
-                   {DNNL_ARG_DST, filled(y)}});
+                   {DNNL_ARG_DST, filled(forward.dst_desc())}});
     case Direction::gradient_input: {
       const dnnl::convolution_backward_data::primitive_desc description(
           engine(), kAlgorithm, x, weight, y, stride, before, after, forward);
       return time(dnnl::convolution_backward_data(description),
-                  {{DNNL_ARG_DIFF_DST, filled(y)},
+                  {{DNNL_ARG_DIFF_DST, filled(description.diff_dst_desc())},
                    {DNNL_ARG_WEIGHTS, filled(description.weights_desc())},
-                   {DNNL_ARG_DIFF_SRC, filled(x)}});
+                   {DNNL_ARG_DIFF_SRC, filled(description.diff_src_desc())}});
     }
     case Direction::gradient_weight: {
       const dnnl::convolution_backward_weights::primitive_desc description(
           engine(), kAlgorithm, x, weight, y, stride, before, after, forward);
       return time(dnnl::convolution_backward_weights(description),
-                  {{DNNL_ARG_SRC, filled(x)},
-                   {DNNL_ARG_DIFF_DST, filled(y)},
+                  {{DNNL_ARG_SRC, filled(description.src_desc())},
+                   {DNNL_ARG_DIFF_DST, filled(description.diff_dst_desc())},
                    {DNNL_ARG_DIFF_WEIGHTS, filled(description.diff_weights_desc())}});
     }
   }
@@ -139,6 +142,9 @@ int main(int argc, char** argv) {
                               time_openblas(c, seconds);
                             }});
   for (const ConvolutionCase& c : bench::convolution_cases())
-    measurements.push_back({c.name, [c](double seconds) { time_onednn(c, seconds); }});
+    measurements.push_back({c.name, [c](double seconds) {
+                              time_onednn(c, seconds, Tag::nhwc, "onednn");
+                              time_onednn(c, seconds, Tag::any, "onednn_layouts");
+                            }});
   return bench::run_measurements(argc, argv, measurements);
 }

@@ -255,7 +255,7 @@ void run_case(const Case& c, double seconds) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::vector<bench::Measurement> measurements = {bench::memory_copy()};
+  std::vector<bench::Measurement> measurements = {bench::memory_copy(), bench::memory_read()};
   for (const Case& c : all_cases())
     measurements.push_back({c.name, [c](double seconds) { run_case(c, seconds); }});
   return bench::run_measurements(argc, argv, measurements);

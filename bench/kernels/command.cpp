@@ -60,12 +60,18 @@ Options read(int argc, char** argv) {
 
 }  // namespace
 
-Measurement memory_copy() {
-  return {"copy", [](double seconds) {
-            MemoryCopy copy;
-            print_line("copy", "copy", measure([&] { copy.run(); }, seconds), 0, copy.bytes());
+namespace {
+template <typename Sweep>
+Measurement of_memory(const char* name) {
+  return {name, [name](double seconds) {
+            Sweep sweep;
+            print_line(name, name, measure([&] { sweep.run(); }, seconds), 0, sweep.bytes());
           }};
 }
+}  // namespace
+
+Measurement memory_copy() { return of_memory<MemoryCopy>("copy"); }
+Measurement memory_read() { return of_memory<MemoryRead>("read"); }
 
 void print_line(std::string_view name, std::string_view program, const Block& times, double flops,
                 double bytes) {

@@ -16,6 +16,8 @@ struct Measurement {
 
 /// A copy in memory: what bounds that move bytes are compared with.
 Measurement memory_copy();
+/// A sweep that only reads: one core may read slower than it copies.
+Measurement memory_read();
 
 /// One JSON object: medians of wall time and of all threads' CPU time; by the first GFLOP/s and
 /// GB/s.

@@ -110,6 +110,19 @@ int64_t available_memory_bytes() {
   return container_rest(number(value_of("/proc/meminfo", "MemAvailable"), 0) * 1024);
 }
 
+int64_t cache_bytes() {
+  static const int64_t bytes = [] {
+    int64_t largest = 0;  // not by sysconf, which may add up the caches of all cores
+    for (int level = 0; level < 8; ++level) {
+      const std::string file =
+          fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/size", level);  // "32768K"
+      largest = std::max(largest, number_in(file.c_str(), "") * 1024);
+    }
+    return largest;
+  }();
+  return bytes;
+}
+
 Machine this_machine() {
   Machine machine;
   machine.cpu = value_of("/proc/cpuinfo", "model name");

@@ -26,5 +26,7 @@ struct Machine {
 Machine this_machine();
 /// Machine::available_bytes alone; 0 where the system does not say.
 int64_t available_memory_bytes();
+/// Size of the largest cache that a core reaches; 0 where the system does not say.
+int64_t cache_bytes();
 
 }  // namespace argosy

@@ -1,6 +1,9 @@
 #include "base/threads.h"
 
 #include <sched.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -34,6 +37,13 @@ int& count_ref() {
 
 thread_local bool alone = false;  // this thread runs one of several tasks
 
+/// Stores that go past the caches are seen in order by other threads only behind this.
+void finish_streaming_stores() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 }  // namespace
 
 int thread_count() { return alone ? 1 : count_ref(); }
@@ -43,7 +53,10 @@ void set_thread_count(int count) { count_ref() = std::max(1, count); }
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;
   const int64_t parts = std::clamp<int64_t>(n / std::max<int64_t>(1, grain), 1, thread_count());
-  const auto run = [&](int64_t part) { body(n * part / parts, n * (part + 1) / parts); };
+  const auto run = [&](int64_t part) {
+    body(n * part / parts, n * (part + 1) / parts);
+    finish_streaming_stores();
+  };
   if (parts == 1 || Team::own().inside) {
     for (int64_t part = 0; part < parts; ++part) run(part);
     return;

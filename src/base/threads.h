@@ -11,8 +11,9 @@ void set_thread_count(int count);
 
 /// Runs body(begin, end) over [0, n) cut into one contiguous part per thread, `grain` items at
 /// least each. The cut depends on n, grain and thread_count() alone, so results do not depend on
-/// timing. The same threads serve oneDNN (thread_pool.h). Inside a body it runs on the body's
-/// thread; an exception in body is a Bug.
+/// timing. What a part has stored past the caches is seen by all when this returns. The same
+/// threads serve oneDNN (thread_pool.h). Inside a body it runs on the body's thread; an exception
+/// in body is a Bug.
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
 /// The same for any callable, by reference, so that no memory is allocated for what it captures.

@@ -1,6 +1,5 @@
 #include "bench/machine_bounds.h"
 
-#include <unistd.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -9,6 +8,7 @@
 #include <atomic>
 
 #include "base/check.h"
+#include "base/machine.h"
 #include "base/threads.h"
 #include "bench/measure.h"
 #include "engine/product_peak.h"
@@ -26,8 +26,7 @@ bool multiplies_bf16(const Program& program, const Call& call) {
 
 int64_t copied_bytes() {
   constexpr int64_t kLeast = int64_t{64} << 20, kMost = int64_t{256} << 20;
-  const int64_t cache = sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 where the system does not say
-  return std::clamp(2 * cache, kLeast, kMost);
+  return std::clamp(8 * cache_bytes(), kLeast, kMost);
 }
 
 constexpr int64_t kGrain = 1 << 14;  // lines that pay for a thread
@@ -61,34 +60,40 @@ void MemoryCopy::run() {
       auto* to = reinterpret_cast<__m128i*>(to_[line].bytes);
       for (int i = 0; i < 4; ++i) _mm_stream_si128(to + i, _mm_load_si128(from + i));
     }
-    _mm_sfence();
 #else
     std::copy(&from_[begin], &from_[end], &to_[begin]);
 #endif
   });
 }
 
-double measure_read_bytes() {
-  const int64_t words = 2 * copied_bytes() / static_cast<int64_t>(sizeof(uint64_t));
-  const auto memory = std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(words));
-  constexpr int64_t kWordsGrain = kGrain * 8;
-  parallel_for(words, kWordsGrain, [&](int64_t begin, int64_t end) {
-    std::fill(&memory[begin], &memory[end], uint64_t{1});
+namespace {
+constexpr int64_t kWordsGrain = kGrain * 8;
+}
+
+MemoryRead::MemoryRead()
+    : words_(2 * copied_bytes() / static_cast<int64_t>(sizeof(uint64_t))),
+      memory_(std::make_unique_for_overwrite<uint64_t[]>(static_cast<size_t>(words_))) {
+  parallel_for(words_, kWordsGrain, [&](int64_t begin, int64_t end) {
+    std::fill(&memory_[begin], &memory_[end], uint64_t{1});
   });
+}
+
+void MemoryRead::run() {
   std::atomic<uint64_t> seen = 0;
-  const auto read = [&] {
-    parallel_for(words, kWordsGrain, [&](int64_t begin, int64_t end) {
-      uint64_t sums[16] = {};
-      for (int64_t i = begin; i + 16 <= end; i += 16)
-        for (int64_t j = 0; j < 16; ++j) sums[j] += memory[i + j];
-      uint64_t total = 0;
-      for (const uint64_t sum : sums) total += sum;
-      seen += total;
-    });
-  };
-  const double seconds = measure(read, 0.3).fastest_s;
+  parallel_for(words_, kWordsGrain, [&](int64_t begin, int64_t end) {
+    uint64_t sums[16] = {};
+    for (int64_t i = begin; i + 16 <= end; i += 16)
+      for (int64_t j = 0; j < 16; ++j) sums[j] += memory_[i + j];
+    uint64_t total = 0;
+    for (const uint64_t sum : sums) total += sum;
+    seen += total;
+  });
   check(seen > 0, "nothing was read");
-  return static_cast<double>(words) * sizeof(uint64_t) / seconds;
+}
+
+double measure_read_bytes() {
+  MemoryRead read;
+  return read.bytes() / measure([&] { read.run(); }, 0.3).fastest_s;
 }
 
 MachineBounds measure_bounds(const Program& program) {

@@ -41,6 +41,18 @@ class MemoryCopy {
   std::unique_ptr<Line[]> from_, to_;
 };
 
+/// One sweep through as much memory, that only reads.
+class MemoryRead {
+ public:
+  MemoryRead();
+  void run();
+  double bytes() const { return sizeof(uint64_t) * static_cast<double>(words_); }
+
+ private:
+  int64_t words_;
+  std::unique_ptr<uint64_t[]> memory_;
+};
+
 /// Bytes a second that the threads read at most from memory, one after another.
 double measure_read_bytes();
 

@@ -80,10 +80,8 @@ class Chains {
 // Before: any legal graph in which no pointwise ops are grouped. After: logits of many rows that a
 // product gives, that a cross-entropy alone reads, and whose gradient goes back through the product
 // alone, are no tensor any more: one op takes them some rows at a time. That needs the loss's
-// gradient before the loss, so a loss that is weighted by itself stays as it is; and so do logits
-// in bf16, which take half the memory and faster products.
-bool chunk_logits(Graph& graph, const PassOptions& options) {
-  if (options.bf16) return false;
+// gradient before the loss, so a loss that is weighted by itself stays as it is.
+bool chunk_logits(Graph& graph) {
   const Chains chains(graph);
   std::vector<LogitChain> found;
   LogitChain chain{};

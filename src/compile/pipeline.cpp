@@ -27,7 +27,7 @@ std::span<const Pass> passes() {
       {"simplify", plain<simplify>},
       {"share-common", plain<share_common>},
       {"remove-dead", plain<remove_dead>},
-      {"chunk-logits", chunk_logits},
+      {"chunk-logits", plain<chunk_logits>},
       {"fuse-pointwise", plain<fuse_pointwise>},
       {"mixed-precision", mixed_precision},
       {"update-early", plain<update_early>},

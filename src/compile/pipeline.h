@@ -16,7 +16,7 @@ bool fold_constants(Graph& graph);
 bool simplify(Graph& graph);
 bool share_common(Graph& graph);
 bool remove_dead(Graph& graph);
-bool chunk_logits(Graph& graph, const PassOptions& options);
+bool chunk_logits(Graph& graph);
 bool fuse_pointwise(Graph& graph);
 bool mixed_precision(Graph& graph, const PassOptions& options);
 bool update_early(Graph& graph);

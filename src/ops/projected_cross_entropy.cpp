@@ -11,13 +11,13 @@ namespace {
 std::vector<Type> infer(const InferArgs& args) {
   args.require(args.in.size() == 4, "needs 4 operands");
   const Type &x = args.in[0], &table = args.in[1], &labels = args.in[2], &dloss = args.in[3];
-  args.require(x.dtype == DType::f32 && x.shape.size() == 2 && table.dtype == DType::f32 &&
+  args.require(is_floating(x.dtype) && x.shape.size() == 2 && table.dtype == x.dtype &&
                    table.shape.size() == 2 && table.shape[0] > 0 && table.shape[1] == x.shape[1],
-               "needs x [N, D] and a table [V, D]");
+               "needs real x [N, D] and a table [V, D] of its dtype");
   const Shape rows = {x.shape[0]};
   args.require(labels == Type{DType::i32, rows} && dloss == Type{DType::f32, rows},
                "needs i32 labels [N] and dloss [N]");
-  return {{DType::f32, rows}, {DType::f32, rows}, x, table};
+  return {{DType::f32, rows}, {DType::f32, rows}, x, {DType::f32, table.shape}};
 }
 
 double flops(Types in, Types, const Attributes&) {
@@ -70,10 +70,12 @@ extern const OpDef projected_cross_entropy = {
     .name = "projected_cross_entropy",
     .formula =
         "with the logits x table^T: loss and log-sum-exp of cross_entropy, and the gradients "
-        "of sum_n dloss[n] loss[n] for x and the table",
+        "of sum_n dloss[n] loss[n] for x and (in f32) the table",
     .infer = infer,
     .flops = flops,
     .reference = reference,
+    .precision = Precision::narrow,
+    .wide_operands = {3},
     .samples = {labelled(3, 4, 5), labelled(1, 1, 1), labelled(0, 3, 4), labelled(37, 19, 70)},
 };
 

@@ -46,7 +46,8 @@ struct Softmax {
   HWY_INLINE bool add(const Meeting& meeting, float* scores, float* keep) const {
     const D d;
     bool changed = false;
-    V shift[kTileVectors], sum[kTileVectors];
+    V shift[kTileVectors], sum[kTileVectors];  // in registers once the loops are unrolled
+#pragma GCC unroll 4
     for (int64_t v = 0; v < kTileVectors; ++v) {
       const float* x = scores + v * kLanes;
       const V old = hn::LoadU(d, tops + v * kLanes);
@@ -68,6 +69,7 @@ struct Softmax {
     }
     constexpr int64_t kNumbers = Format::kNumbers;
     for (int64_t cell = meeting.begin / kNumbers; cell < cells<Format>(meeting.end); ++cell)
+#pragma GCC unroll 4
       for (int64_t v = 0; v < kTileVectors; ++v) {
         const auto weight = [&](int64_t key) {
           if (kNumbers > 1 && (key < meeting.begin || key >= meeting.end)) return hn::Zero(d);
@@ -83,6 +85,7 @@ struct Softmax {
         else
           hn::StoreU(Format::pair(first, weight(cell * kNumbers + 1)), d, to);
       }
+#pragma GCC unroll 4
     for (int64_t v = 0; v < kTileVectors; ++v) hn::StoreU(sum[v], d, totals + v * kLanes);
     return changed;
   }

@@ -86,7 +86,8 @@ HWY_INLINE void ScoreGradients(const AttentionShape& z, const Meeting& meeting, 
   const D d;
   const bool capped = z.options.soft_cap > 0;
   const V cap = hn::Set(d, z.cap()), one = hn::Set(d, 1.0f);
-  V lse[kTileVectors], through[kTileVectors];
+  V lse[kTileVectors], through[kTileVectors];  // in registers once the loops are unrolled
+#pragma GCC unroll 4
   for (int64_t v = 0; v < kTileVectors; ++v) {
     lse[v] = hn::LoadU(d, panel.lse + v * kLanes);
     through[v] = hn::LoadU(d, panel.through + v * kLanes);
@@ -108,6 +109,7 @@ HWY_INLINE void ScoreGradients(const AttentionShape& z, const Meeting& meeting, 
   };
   if constexpr (Format::kNumbers == 1) {
     for (int64_t key = meeting.begin; key < meeting.end; ++key)
+#pragma GCC unroll 4
       for (int64_t v = 0; v < kTileVectors; ++v) {
         const int64_t at = key * kTileWidth + v * kLanes;
         V weight;
@@ -118,6 +120,7 @@ HWY_INLINE void ScoreGradients(const AttentionShape& z, const Meeting& meeting, 
     static_assert(Format::kNumbers == 1 || kTileVectors == 2);
     for (int64_t cell = meeting.begin / 2; cell < cells<Format>(meeting.end); ++cell) {
       V ds[2][2];  // of two keys and two vectors of queries
+#pragma GCC unroll 2
       for (int64_t i = 0; i < 2; ++i) {
         const int64_t key = 2 * cell + i;
         if (key < meeting.begin || key >= meeting.end) {
@@ -130,6 +133,7 @@ HWY_INLINE void ScoreGradients(const AttentionShape& z, const Meeting& meeting, 
         hn::StoreU(Format::join(first, second), d, to.weights + key * kLanes);
         hn::StoreU(Format::join(ds[i][0], ds[i][1]), d, to.changes + key * kLanes);
       }
+#pragma GCC unroll 2
       for (int64_t v = 0; v < 2; ++v)
         hn::StoreU(Format::pair(ds[0][v], ds[1][v]), d,
                    to.changes_by_queries + cell * kTileWidth + v * kLanes);

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "backend/cpu/backend.h"
-#include "backend/cpu/pointwise_steps.h"
+#include "backend/cpu/conversions.h"
 #include "ops/ops.h"
 
 /// How attention's work is cut, and who sees whom; the kernels are in attention.cpp and

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ void use_instruction_set(const std::string& name);
 /// For tests: whether kernels made from now on may use the instruction that adds products of bytes
 /// (VNNI), where the CPU has it.
 void allow_byte_products(bool allowed);
+/// For tests: results of more than so many bytes are stored past the caches; without a number those
+/// that are larger than these.
+void use_streaming_above(std::optional<size_t> bytes);
 /// oneDNN's version ("3.2.0").
 std::string onednn_version();
 

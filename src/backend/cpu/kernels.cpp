@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "backend/cpu/pointwise_steps.h"
+#include "backend/cpu/conversions.h"
 #include "base/log.h"
 #include "base/threads.h"
 #include "ops/ops.h"
@@ -53,9 +53,9 @@ constexpr Row kRows[] = {
     {&ops::attention_gradient, make_attention_gradient, bf16_too},                    // Highway
     {&ops::cross_entropy, make_cross_entropy, bf16_too},                              // Highway
     {&ops::cross_entropy_gradient, make_cross_entropy_gradient, bf16_too},            // Highway
-    {&ops::projected_cross_entropy, make_projected_cross_entropy},                    // Highway
-    {&ops::rms_norm, make_rms_norm, bf16_too},                                        // Highway
-    {&ops::rms_norm_gradient, make_rms_norm_gradient, bf16_too},                      // Highway
+    {&ops::projected_cross_entropy, make_projected_cross_entropy, bf16_too},  // Highway, oneDNN
+    {&ops::rms_norm, make_rms_norm, bf16_too},                                // Highway
+    {&ops::rms_norm_gradient, make_rms_norm_gradient, bf16_too},              // Highway
     {&ops::rotary, make_rotary, bf16_too},
     {&ops::rotary_angles, make_rotary_angles},
     {&ops::block_matmul, make_block_matmul},          // Highway

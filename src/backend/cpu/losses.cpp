@@ -1,8 +1,9 @@
+#include "backend/cpu/losses.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/product.h"
 #include "backend/cpu/row_access.h"
 #include "base/threads.h"
 #include "ops/ops.h"
@@ -19,7 +20,7 @@ namespace argosy::cpu::HWY_NAMESPACE {
 
 /// In parts that stay in the first cache between their maximum and their sum.
 float LogSumExpRow(const float* x, size_t n) {
-  constexpr size_t kPart = 2048;
+  constexpr size_t kPart = 512;
   const D d;
   float highest = -INFINITY, total = 0;  // of what was seen; total is of e^(x - highest)
   for (size_t begin = 0; begin < n; begin += kPart) {
@@ -55,19 +56,7 @@ void SoftmaxTimesRow(const float* x, float all, float factor, float* dx, size_t 
       [&](size_t i) { dx[i] = factor * std::exp(x[i] - all); });
 }
 
-float SquaresRow(const float* x, size_t n) {
-  const D d;
-  V sum = hn::Zero(d);
-  float rest = 0;
-  for_vectors(
-      n,
-      [&](size_t i) {
-        const V v = hn::LoadU(d, x + i);
-        sum = hn::MulAdd(v, v, sum);
-      },
-      [&](size_t i) { rest += x[i] * x[i]; });
-  return rest + hn::GetLane(hn::SumOfLanes(d, sum));
-}
+float SquaresRow(const float* x, size_t n) { return squares_of(x, n); }
 
 void ScaleRow(const float* x, const float* weight, float factor, float* y, size_t n) {
   const D d;
@@ -144,6 +133,8 @@ void for_rows(int64_t rows, int64_t width, Body body) {
   });
 }
 
+}  // namespace
+
 void check_labels(std::span<const int32_t> labels, int64_t classes) {
   for (const int32_t label : labels)
     check(label < classes, "label {} with {} classes", label, classes);
@@ -154,7 +145,6 @@ void loss_of_row(const float* logits, int32_t label, int64_t n, float& loss, flo
   loss = label < 0 ? 0.0f : log_sum_exp - logits[label];
 }
 
-/// `gradient` may be where the logits are.
 void gradient_of_row(const float* logits, int32_t label, float log_sum_exp, float dloss, int64_t n,
                      float* gradient) {
   if (label < 0) {
@@ -164,8 +154,6 @@ void gradient_of_row(const float* logits, int32_t label, float log_sum_exp, floa
   HWY_DYNAMIC_DISPATCH(SoftmaxTimesRow)(logits, log_sum_exp, dloss, gradient, z(n));
   if (label < n) gradient[label] -= dloss;
 }
-
-}  // namespace
 
 std::optional<Kernel> make_cross_entropy(const KernelRequest& request) {
   const int64_t rows = request.in[0].shape[0], n = request.in[0].shape[1];
@@ -192,59 +180,13 @@ std::optional<Kernel> make_cross_entropy_gradient(const KernelRequest& request) 
   }};
 }
 
-std::optional<Kernel> make_projected_cross_entropy(const KernelRequest& request) {
-  // enough rows that adding to the table's gradient is little beside the products
-  constexpr int64_t kRows = 512;
-  const int64_t rows = request.in[0].shape[0], width = request.in[0].shape[1],
-                n = request.in[1].shape[0], most = std::min(rows, kRows);
-  return Kernel{.run =
-                    [=](KernelArgs& k) {
-                      const auto labels = k.in<int32_t>(2);
-                      check_labels(labels, n);
-                      const float *x = k.in(0).data(), *table = k.in(1).data();
-                      float *dx = k.out(2).data(), *dtable = k.out(3).data();
-                      auto* logits = reinterpret_cast<float*>(k.workspace);  // then their gradients
-                      using enum Operand::Kind;
-                      for (int64_t begin = 0; begin < rows; begin += most) {
-                        const int64_t taken = std::min(most, rows - begin);
-                        multiply({.m = taken,
-                                  .n = n,
-                                  .k = width,
-                                  .a = {.kind = along, .data = x + begin * width, .step = width},
-                                  .b = {.kind = along, .data = table, .step = width},
-                                  .c = logits});
-                        for_rows(taken, n, [&](int64_t row) {
-                          const size_t at = z(begin + row);
-                          float* logit = logits + row * n;
-                          loss_of_row(logit, labels[at], n, k.out(0)[at], k.out(1)[at]);
-                          gradient_of_row(logit, labels[at], k.out(1)[at], k.in(3)[at], n, logit);
-                        });
-                        multiply({.m = taken,
-                                  .n = width,
-                                  .k = n,
-                                  .a = {.kind = along, .data = logits, .step = n},
-                                  .b = {.kind = across, .data = table, .step = width},
-                                  .c = dx + begin * width});
-                        multiply({.m = n,
-                                  .n = width,
-                                  .k = taken,
-                                  .a = {.kind = across, .data = logits, .step = n},
-                                  .b = {.kind = across, .data = x + begin * width, .step = width},
-                                  .c = dtable,
-                                  .add = begin > 0});
-                      }
-                      if (rows == 0) std::fill_n(dtable, n * width, 0.0f);
-                    },
-                .workspace_bytes = z(most * n) * sizeof(float)};
-}
-
 std::optional<Kernel> make_rms_norm(const KernelRequest& request) {
   if (!is_wide(request.in.subspan(1))) return {};
   const int64_t n = request.in[0].shape.back(), rows = request.in[0].elements() / n;
   const auto epsilon = static_cast<float>(request.attributes.get<double>("epsilon"));
   return Kernel{.run = [=](KernelArgs& k) {
     const ReadRows from(k, 0, n);
-    const WriteRows y(k, 0, n);
+    const WriteRows y(k, 0, n, Stores::past_caches);
     for_rows(rows, n, [&](int64_t row) {
       const float* x = from[row];
       const float mean = HWY_DYNAMIC_DISPATCH(SquaresRow)(x, z(n)) / static_cast<float>(n);
@@ -265,7 +207,7 @@ std::optional<Kernel> make_rms_norm_gradient(const KernelRequest& request) {
                     [=](KernelArgs& k) {
                       auto* sums = reinterpret_cast<float*>(k.workspace);  // [parts, n]
                       const ReadRows dy(k, 0, n), x(k, 1, n);
-                      const WriteRows dx(k, 0, n);
+                      const WriteRows dx(k, 0, n, Stores::past_caches);
                       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
                         for (int64_t part = begin; part < end; ++part) {
                           std::fill_n(sums + part * n, n, 0.0f);

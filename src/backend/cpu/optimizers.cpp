@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "backend/cpu/conversions.h"
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/optimizer_states.h"
 #include "base/threads.h"
 #include "ops/optimizer.h"
 
@@ -10,7 +10,7 @@
 #define HWY_TARGET_INCLUDE "backend/cpu/optimizers.cpp"
 #include <hwy/foreach_target.h>
 //
-#include "backend/cpu/vector_math-inl.h"
+#include "backend/cpu/optimizer_states-inl.h"
 
 // The optimizers' sweeps. All parameters together are cut into chunks of a fixed size, which the
 // threads share; a chunk goes through the first cache once, whatever the format of its states.
@@ -19,16 +19,28 @@
 #define ARGOSY_CPU_OPTIMIZERS_CHUNK
 namespace argosy::cpu {
 
+/// A whole number of 8-bit blocks and of vectors; its tensors fit into the first cache.
+constexpr int64_t kChunk = 1024;
+static_assert(kChunk % ops::kStateBlock == 0);
+
 /// n elements of one parameter and all that moves them; what comes out may lie where it came from.
 struct OptimizerChunk {
+  struct State {
+    const std::byte* from;
+    std::byte* to;
+    ops::StateRange range;  ///< in 8 bits, as the scales of its blocks
+    const float* scales;
+    float* scales_out;
+  };
   size_t n;
   const float *gradient, *parameter;
-  const float* states[ops::OptimizerRule::kMaxStates];
+  DType format;
+  State states[ops::OptimizerRule::kMaxStates];
   const float* average;  ///< null: there is none
   float* parameter_out;
-  float* states_out[ops::OptimizerRule::kMaxStates];
   float* average_out;
   float scale, average_keep;
+  uint32_t key, first;  ///< of the rounding bits
   ops::OptimizerRule::Settings settings;
 };
 
@@ -41,23 +53,35 @@ namespace argosy::cpu::HWY_NAMESPACE {
 using Settings = ops::OptimizerRule::Settings;
 
 /// Calls move(tag, settings, gradient, parameter, states...) for every vector, and for each of the
-/// last elements as a vector of one. By value, so that the compiler sees that no store changes it.
-template <size_t states, typename Move>
+/// last elements as a vector of one; states are f32 or bf16. By value, so that the compiler sees
+/// that no store changes it.
+template <size_t kStates, DType format, typename Move>
 HWY_INLINE void MoveChunk(const OptimizerChunk c, Move move) {
   size_t i = 0;
   const auto step = [&](auto d) {
     using Vector = hn::Vec<decltype(d)>;
     const Vector g = hn::Mul(hn::LoadU(d, c.gradient + i), hn::Set(d, c.scale));
-    Vector p = hn::LoadU(d, c.parameter + i);
-    if constexpr (states == 1) {
-      Vector first = hn::LoadU(d, c.states[0] + i);
-      move(d, c.settings, g, p, first);
-      hn::StoreU(first, d, c.states_out[0] + i);
+    Vector p = hn::LoadU(d, c.parameter + i), states[kStates];
+    unrolled<kStates>([&](size_t s) HWY_ATTR {
+      if constexpr (format == DType::bf16)
+        states[s] = LoadBf16(d, reinterpret_cast<const uint16_t*>(c.states[s].from) + i);
+      else
+        states[s] = hn::LoadU(d, reinterpret_cast<const float*>(c.states[s].from) + i);
+    });
+    if constexpr (kStates == 1)
+      move(d, c.settings, g, p, states[0]);
+    else
+      move(d, c.settings, g, p, states[0], states[1]);
+    if constexpr (format == DType::bf16) {
+      const auto bits = RoundingBits(d, c.key, c.first + static_cast<uint32_t>(i));
+      unrolled<kStates>([&](size_t s) HWY_ATTR {
+        StoreBf16(d, states[s], StateBits(d, bits, s),
+                  reinterpret_cast<uint16_t*>(c.states[s].to) + i);
+      });
     } else {
-      Vector first = hn::LoadU(d, c.states[0] + i), second = hn::LoadU(d, c.states[1] + i);
-      move(d, c.settings, g, p, first, second);
-      hn::StoreU(first, d, c.states_out[0] + i);
-      hn::StoreU(second, d, c.states_out[1] + i);
+      unrolled<kStates>([&](size_t s) HWY_ATTR {
+        hn::StoreU(states[s], d, reinterpret_cast<float*>(c.states[s].to) + i);
+      });
     }
     hn::StoreU(p, d, c.parameter_out + i);
     if (c.average)
@@ -72,8 +96,40 @@ HWY_INLINE void MoveChunk(const OptimizerChunk c, Move move) {
   while (i < c.n) step(one);
 }
 
+/// The same for states in any format: 8 bits as f32 in the first cache, since a block's scale is
+/// known when all of it has moved.
+template <size_t kStates, typename Move>
+HWY_INLINE void MoveStates(const OptimizerChunk& c, Move move) {
+  if (c.format == DType::f32) return MoveChunk<kStates, DType::f32>(c, move);
+  if (c.format == DType::bf16) return MoveChunk<kStates, DType::bf16>(c, move);
+  HWY_ALIGN float numbers[kStates][kChunk];
+  OptimizerChunk wide = c;
+  for (size_t s = 0; s < kStates; ++s) {
+    const OptimizerChunk::State& state = c.states[s];
+    Decode(state.range, reinterpret_cast<const uint8_t*>(state.from), state.scales, numbers[s],
+           c.n);
+    wide.states[s].to = reinterpret_cast<std::byte*>(numbers[s]);
+    wide.states[s].from = wide.states[s].to;
+  }
+  MoveChunk<kStates, DType::f32>(wide, move);
+  HWY_ALIGN uint32_t draws[kChunk];
+  for_vectors(
+      c.n,
+      [&](size_t i) {
+        hn::StoreU(RoundingBits(D(), c.key, c.first + static_cast<uint32_t>(i)), Bits(), draws + i);
+      },
+      [&](size_t i) { draws[i] = ops::rounding_bits(c.key, c.first + static_cast<uint32_t>(i)); });
+  const auto encode = [&]<size_t s>(std::integral_constant<size_t, s>) {
+    const OptimizerChunk::State& state = c.states[s];
+    Encode<s>(state.range, numbers[s], reinterpret_cast<uint8_t*>(state.to), state.scales_out, c.n,
+              draws);
+  };
+  encode(std::integral_constant<size_t, 0>());
+  if constexpr (kStates > 1) encode(std::integral_constant<size_t, 1>());
+}
+
 void AdamwChunk(const OptimizerChunk& chunk) {
-  MoveChunk<2>(chunk, [](auto d, const Settings& s, auto g, auto& p, auto& m, auto& v) {
+  MoveStates<2>(chunk, [](auto d, const Settings& s, auto g, auto& p, auto& m, auto& v) {
     const auto [fresh1, keep2, fresh2, epsilon, rate, correct2, keep, unused] = s;
     m = hn::MulAdd(hn::Set(d, fresh1), hn::Sub(g, m), m);
     v = hn::MulAdd(hn::Set(d, keep2), v, hn::Mul(hn::Set(d, fresh2), hn::Mul(g, g)));
@@ -83,7 +139,7 @@ void AdamwChunk(const OptimizerChunk& chunk) {
 }
 
 void SgdChunk(const OptimizerChunk& chunk) {
-  MoveChunk<1>(chunk, [](auto d, const Settings& s, auto g, auto& p, auto& b) {
+  MoveStates<1>(chunk, [](auto d, const Settings& s, auto g, auto& p, auto& b) {
     b = hn::MulAdd(hn::Set(d, s[0]), b, hn::MulAdd(hn::Set(d, s[1]), p, g));
     p = hn::NegMulAdd(hn::Set(d, s[2]), b, p);
   });
@@ -100,9 +156,7 @@ HWY_EXPORT(SgdChunk);
 
 namespace {
 
-/// A whole number of 8-bit blocks and of vectors; its tensors fit into the first cache.
-constexpr int64_t kChunk = 1024, kGrain = 16;  // elements; chunks that pay for a thread
-static_assert(kChunk % ops::kStateBlock == 0);
+constexpr int64_t kGrain = 16;  // chunks that pay for a thread
 
 class Sweep {
  public:
@@ -156,13 +210,16 @@ class Sweep {
     OptimizerChunk c{.n = n,
                      .gradient = k.in(gradient).data() + first,
                      .parameter = k.in(at).data() + first,
+                     .format = call_.state,
                      .parameter_out = k.out(at).data() + first,
                      .scale = now.scale,
                      .average_keep = now.average_keep,
+                     .key = ops::rounding_key(now.step, i),
+                     .first = static_cast<uint32_t>(first),
                      .settings = now.settings[(*now.decayed)[i] != 0]};
-    alignas(64) float slopes[kChunk], numbers[ops::OptimizerRule::kMaxStates][kChunk];
+    alignas(64) float slopes[kChunk];
     if (k.in_types[gradient].dtype == DType::bf16) {
-      widen(k.in<BFloat16>(gradient).data() + first, slopes, n);
+      widen_(k.in_bytes[gradient] + static_cast<size_t>(first) * sizeof(BFloat16), slopes, n);
       c.gradient = slopes;
     }
     if (call_.averaged) {
@@ -171,35 +228,21 @@ class Sweep {
     }
     for (size_t s = 0; s < call_.states; ++s) {
       const size_t state = call_.state_of(i, s);
-      if (call_.state == DType::f32) {
-        c.states[s] = k.in(state).data() + first;
-        c.states_out[s] = k.out(state).data() + first;
-        continue;
-      }
-      c.states[s] = c.states_out[s] = numbers[s];
-      if (call_.state == DType::bf16)
-        widen(k.in<BFloat16>(state).data() + first, numbers[s], n);
-      else
-        decode(rule_.states[s], k.in<uint8_t>(state).data() + first,
-               k.in(call_.scales_of(i, s)).data() + first / ops::kStateBlock, numbers[s], n);
+      const size_t offset = static_cast<size_t>(first) * size_of(call_.state);
+      c.states[s] = {.from = k.in_bytes[state] + offset,
+                     .to = k.out_bytes[state] + offset,
+                     .range = rule_.states[s]};
+      if (call_.state != DType::u8) continue;
+      c.states[s].scales = k.in(call_.scales_of(i, s)).data() + first / ops::kStateBlock;
+      c.states[s].scales_out = k.out(call_.scales_of(i, s)).data() + first / ops::kStateBlock;
     }
     move_(c);
-    if (call_.state == DType::f32) return;
-    uint32_t bits[kChunk];
-    draw_rounding_bits(ops::rounding_key(now.step, i), first, bits, n);
-    for (size_t s = 0; s < call_.states; ++s) {
-      const size_t state = call_.state_of(i, s);
-      if (call_.state == DType::bf16)
-        narrow(numbers[s], k.out<BFloat16>(state).data() + first, n, bits, s);
-      else
-        encode(rule_.states[s], numbers[s], k.out<uint8_t>(state).data() + first,
-               k.out(call_.scales_of(i, s)).data() + first / ops::kStateBlock, n, bits, s);
-    }
   }
 
   const ops::OptimizerRule& rule_;
   void (*move_)(const OptimizerChunk&);
   ops::OptimizerCall call_;
+  ConvertFunction widen_ = find_widen(DType::bf16);
   std::vector<int64_t> first_chunk_;  ///< of each parameter, and the number of all
 };
 

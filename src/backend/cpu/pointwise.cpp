@@ -2,6 +2,8 @@
 #include <cstring>
 #include <map>
 
+#include "backend/cpu/conversions.h"
+#include "backend/cpu/growing_floats.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/pointwise_steps.h"
 #include "backend/cpu/walks.h"
@@ -231,10 +233,8 @@ void round_to_bf16(float* x, int64_t n) {
 
 /// Elements [begin, end) of the sweep.
 void sweep(const Plan& plan, const KernelArgs& k, int64_t begin, int64_t end) {
-  static thread_local std::vector<float> scratch;  // grows to the largest plan and stays
-  const auto needed = static_cast<size_t>(plan.slots * kTile + plan.periodic_floats) + 16;
-  if (scratch.size() < needed) scratch.resize(needed);
-  float* slots = scratch.data();
+  static thread_local GrowingFloats memory;
+  float* slots = memory.at_least(static_cast<size_t>(plan.slots * kTile + plan.periodic_floats));
   float* periodic = slots + plan.slots * kTile;
 
   const size_t operands = plan.operands.size();

@@ -1,6 +1,5 @@
 #include "backend/cpu/pointwise_steps.h"
 
-#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -35,13 +34,11 @@ HWY_INLINE V sigmoid(V x) {
 HWY_INLINE V erf(V x) {
   const D d;
   const V s = hn::Mul(x, x);
-  V above = hn::Set(d, 1.9867709397658473e-06f), below = hn::Set(d, 3.742012631846592e-05f);
-  for (const float c : {0.00028456724248826504f, 0.0038834058213979006f, 0.05310193821787834f,
-                        0.19354651868343353f, 1.1283791065216064f})
-    above = hn::MulAdd(above, s, hn::Set(d, c));
-  for (const float c : {0.0011855859775096178f, 0.015207375399768353f, 0.11535060405731201f,
-                        0.504858672618866f, 1.0f})
-    below = hn::MulAdd(below, s, hn::Set(d, c));
+  const V above = polynomial(s, 1.9867709397658473e-06f, 0.00028456724248826504f,
+                             0.0038834058213979006f, 0.05310193821787834f, 0.19354651868343353f,
+                             1.1283791065216064f),
+          below = polynomial(s, 3.742012631846592e-05f, 0.0011855859775096178f,
+                             0.015207375399768353f, 0.11535060405731201f, 0.504858672618866f, 1.0f);
   const V y = clamp(hn::Mul(hn::Mul(x, above), quick_reciprocal(below)), -1, 1);
   return hn::IfThenElse(hn::Gt(hn::Abs(x), hn::Set(d, 3.8325f)), hn::CopySign(one(), x), y);
 }
@@ -180,56 +177,6 @@ StepFunction FindStep(const OpDef* op) {
   return nullptr;
 }
 
-void widen_u8(const std::byte* from, float* to, size_t n) {
-  const D d;
-  const hn::Rebind<uint8_t, D> bytes;
-  const hn::Rebind<int32_t, D> whole;
-  const auto* p = reinterpret_cast<const uint8_t*>(from);
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    hn::StoreU(hn::ConvertTo(d, hn::PromoteTo(whole, hn::LoadU(bytes, p + i))), d, to + i);
-  for (; i < n; ++i) to[i] = p[i];
-}
-
-void widen_bf16(const std::byte* from, float* to, size_t n) {
-  const D d;
-  const hn::RebindToUnsigned<D> whole;
-  const hn::Rebind<uint16_t, D> half;
-  const auto* p = reinterpret_cast<const uint16_t*>(from);
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(whole, hn::LoadU(half, p + i)))), d,
-               to + i);
-  for (; i < n; ++i) to[i] = std::bit_cast<float>(uint32_t{p[i]} << 16);
-}
-
-/// As BFloat16 rounds: to nearest even, NaN stays NaN. Not by the CPU's own instruction, which
-/// takes the tiniest numbers to 0.
-void narrow_bf16(const float* from, std::byte* to, size_t n) {
-  const D d;
-  const hn::RebindToUnsigned<D> whole;
-  const hn::Rebind<uint16_t, D> half;
-  auto* p = reinterpret_cast<BFloat16*>(to);
-  const size_t lanes = hn::Lanes(d);
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const V x = hn::LoadU(d, from + i);
-    const auto bits = hn::BitCast(whole, x), upper = hn::ShiftRight<16>(bits);
-    const auto even = hn::And(upper, hn::Set(whole, 1));
-    const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, even), hn::Set(whole, 0x7FFF)));
-    const auto kept = hn::IfThenElse(hn::RebindMask(whole, hn::IsNaN(x)),
-                                     hn::Or(upper, hn::Set(whole, 0x40)), rounded);
-    hn::StoreU(hn::TruncateTo(half, kept), half, reinterpret_cast<uint16_t*>(p + i));
-  }
-  for (; i < n; ++i) p[i] = BFloat16(from[i]);
-}
-
-ConvertFunction FindWidenU8() { return widen_u8; }
-ConvertFunction FindWidenBf16() { return widen_bf16; }
-NarrowFunction FindNarrowBf16() { return narrow_bf16; }
-
 }  // namespace argosy::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -237,40 +184,8 @@ HWY_AFTER_NAMESPACE();
 namespace argosy::cpu {
 
 HWY_EXPORT(FindStep);
-HWY_EXPORT(FindWidenU8);
-HWY_EXPORT(FindWidenBf16);
-HWY_EXPORT(FindNarrowBf16);
 
 StepFunction find_step(const OpDef& op) { return HWY_DYNAMIC_DISPATCH(FindStep)(&op); }
-
-ConvertFunction find_widen(DType from) {
-  switch (from) {
-    case DType::u8:
-    case DType::boolean:
-      return HWY_DYNAMIC_DISPATCH(FindWidenU8)();
-    case DType::bf16:
-      return HWY_DYNAMIC_DISPATCH(FindWidenBf16)();
-    case DType::f32:
-      return [](const std::byte* x, float* y, size_t n) { std::memcpy(y, x, n * sizeof(float)); };
-    default:
-      return nullptr;
-  }
-}
-
-NarrowFunction find_narrow(DType to) {
-  switch (to) {
-    case DType::boolean:
-      return [](const float* x, std::byte* y, size_t n) {
-        for (size_t i = 0; i < n; ++i) y[i] = static_cast<std::byte>(x[i] != 0);
-      };
-    case DType::bf16:
-      return HWY_DYNAMIC_DISPATCH(FindNarrowBf16)();
-    case DType::f32:
-      return [](const float* x, std::byte* y, size_t n) { std::memcpy(y, x, n * sizeof(float)); };
-    default:
-      return nullptr;
-  }
-}
 
 std::string instruction_set() { return instruction_sets().front(); }
 

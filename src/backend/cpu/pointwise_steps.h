@@ -11,10 +11,4 @@ using StepFunction = void (*)(const float* a, const float* b, const float* c, fl
 /// The vectorised form of an op for this CPU, or null.
 StepFunction find_step(const OpDef& op);
 
-/// y[i] = x[i] for n elements between dtypes; bool is any non-zero value.
-using ConvertFunction = void (*)(const std::byte* from, float* to, size_t n);
-ConvertFunction find_widen(DType from);
-using NarrowFunction = void (*)(const float* from, std::byte* to, size_t n);
-NarrowFunction find_narrow(DType to);
-
 }  // namespace argosy::cpu

@@ -1,15 +1,14 @@
 #include "backend/cpu/row_access.h"
 
 #include <array>
-#include <vector>
+
+#include "backend/cpu/growing_floats.h"
 
 namespace argosy::cpu {
 
 float* row_memory(size_t slot, int64_t width) {
-  static thread_local std::array<std::vector<float>, 4> memory;
-  std::vector<float>& own = memory.at(slot);
-  if (own.size() < static_cast<size_t>(width)) own.resize(static_cast<size_t>(width));
-  return own.data();
+  static thread_local std::array<GrowingFloats, 4> memory;
+  return memory.at(slot).at_least(static_cast<size_t>(width));
 }
 
 }  // namespace argosy::cpu

@@ -17,33 +17,12 @@
 HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
 float SumRow(const float* x, size_t n) {
-  const D d;
-  const size_t lanes = hn::Lanes(d);
-  V a = hn::Zero(d), b = a;
-  size_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    a = hn::Add(a, hn::LoadU(d, x + i));
-    b = hn::Add(b, hn::LoadU(d, x + i + lanes));
-  }
-  float total = hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b)));
-  for (; i < n; ++i) total += x[i];
-  return total;
+  return sum_of(
+      n, [&](V sum, size_t i) { return hn::Add(sum, hn::LoadU(D(), x + i)); },
+      [&](float sum, size_t i) { return sum + x[i]; });
 }
 
-float SquaresOfRow(const float* x, size_t n) {
-  const D d;
-  const size_t lanes = hn::Lanes(d);
-  V a = hn::Zero(d), b = a;
-  size_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const V left = hn::LoadU(d, x + i), right = hn::LoadU(d, x + i + lanes);
-    a = hn::MulAdd(left, left, a);
-    b = hn::MulAdd(right, right, b);
-  }
-  float total = hn::GetLane(hn::SumOfLanes(d, hn::Add(a, b)));
-  for (; i < n; ++i) total += x[i] * x[i];
-  return total;
-}
+float SquaresOfRow(const float* x, size_t n) { return squares_of(x, n); }
 
 /// total[i] += x[i]
 void AddRow(const float* x, float* total, size_t n) {
@@ -82,17 +61,14 @@ void LayerNormRow(const float* x, const float* scale, const float* shift, float 
   const D d;
   const float mean = SumRow(x, n) / static_cast<float>(n);
   const V middle = hn::Set(d, mean);
-  V squares = hn::Zero(d);
-  float rest = 0;
-  for_vectors(
+  const float squares = sum_of(
       n,
-      [&](size_t i) {
+      [&](V sum, size_t i) {
         const V c = hn::Sub(hn::LoadU(d, x + i), middle);
-        squares = hn::MulAdd(c, c, squares);
+        return hn::MulAdd(c, c, sum);
       },
-      [&](size_t i) { rest += (x[i] - mean) * (x[i] - mean); });
-  const float variance = (rest + hn::GetLane(hn::SumOfLanes(d, squares))) / static_cast<float>(n);
-  const float inverse = 1.0f / std::sqrt(variance + epsilon);
+      [&](float sum, size_t i) { return sum + (x[i] - mean) * (x[i] - mean); });
+  const float inverse = 1.0f / std::sqrt(squares / static_cast<float>(n) + epsilon);
   const V factor = hn::Set(d, inverse);
   for_vectors(
       n,
@@ -312,7 +288,7 @@ std::optional<Kernel> make_layer_norm(const KernelRequest& request) {
   const auto epsilon = static_cast<float>(request.attributes.get<double>("epsilon"));
   return Kernel{.run = [=](KernelArgs& k) {
     const ReadRows x(k, 0, n);
-    const WriteRows y(k, 0, n);
+    const WriteRows y(k, 0, n, Stores::past_caches);
     parallel_for(rows, kGrain / n + 1, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
         HWY_DYNAMIC_DISPATCH(LayerNormRow)(x[row], k.in(1).data(), k.in(2).data(), epsilon,
@@ -332,7 +308,7 @@ std::optional<Kernel> make_layer_norm_gradient(const KernelRequest& request) {
                     [=](KernelArgs& k) {
                       auto* sums = reinterpret_cast<float*>(k.workspace);  // [parts, 2, n]
                       const ReadRows dy(k, 0, n), x(k, 1, n);
-                      const WriteRows dx(k, 0, n);
+                      const WriteRows dx(k, 0, n, Stores::past_caches);
                       parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
                         for (int64_t part = begin; part < end; ++part) {
                           float* dscale = sums + part * 2 * n;

@@ -11,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include <cmath>
+#include <utility>
 
 HWY_BEFORE_NAMESPACE();
 namespace argosy::cpu::HWY_NAMESPACE {
@@ -39,6 +40,16 @@ HWY_INLINE V quick_reciprocal(V x) {
   return hn::Mul(estimate, hn::NegMulAdd(x, estimate, hn::Set(D(), 2.0f)));
 }
 
+/// highest x^n + ... + last. As a chain of instructions: a loop over few constants stays a loop, at
+/// several instructions for each.
+template <typename... Coefficients>
+HWY_INLINE V polynomial(V x, float highest, Coefficients... rest) {
+  const D d;
+  V y = hn::Set(d, highest);
+  ((y = hn::MulAdd(y, x, hn::Set(d, rest))), ...);
+  return y;
+}
+
 /// e^x without its power of two, within 1e-7 of itself: e^x = returned * 2^whole, where
 /// `shifted` = magic + whole has `whole` in its lowest bits.
 HWY_INLINE V exp_mantissa(V x, float magic, V& shifted) {
@@ -49,11 +60,8 @@ HWY_INLINE V exp_mantissa(V x, float magic, V& shifted) {
   // log(2) in two parts; the first has few digits, so that its product is exact
   V rest = hn::NegMulAdd(whole, hn::Set(d, 0.693359375f), x);
   rest = hn::MulAdd(whole, hn::Set(d, 2.12194440e-4f), rest);
-  V y = hn::Set(d, 0.0013843653557432012f);
-  for (const float next : {0.008374155688959987f, 0.041668000129541395f, 0.1666643095119788f,
-                           0.4999999384444835f, 1.0f, 1.0f})
-    y = hn::MulAdd(y, rest, hn::Set(d, next));
-  return y;
+  return polynomial(rest, 0.0013843653557432012f, 0.008374155688959987f, 0.041668000129541395f,
+                    0.1666643095119788f, 0.4999999384444835f, 1.0f, 1.0f);
 }
 
 constexpr float kMagic = 12582912.0f;  // adding 3 * 2^22 rounds to a whole number
@@ -94,8 +102,8 @@ HWY_INLINE V tanh(V x) { return keep_nan(x, hn::Tanh(D(), x)); }
 
 /// 2^x by a polynomial on [-1/2, 1/2], coefficients from the highest to that of x, then 1; 0 below
 /// 2^-126.5, infinity above 2^127.5, NaN stays.
-template <size_t kDegree>
-HWY_INLINE V exp2_by(const float (&coefficients)[kDegree], V x) {
+template <typename... Coefficients>
+HWY_INLINE V exp2_by(V x, Coefficients... coefficients) {
   const D d;
   x = clamp(x, -127, 128);
   // the whole number with its bias lies in the lowest bits
@@ -103,36 +111,29 @@ HWY_INLINE V exp2_by(const float (&coefficients)[kDegree], V x) {
   const V rest = hn::Sub(x, hn::Sub(shifted, magic));
   const hn::RebindToUnsigned<D> bits;
   const V power = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(bits, shifted)));
-  V y = hn::Set(d, coefficients[0]);
-#pragma GCC unroll 8
-  for (size_t i = 1; i < kDegree; ++i) y = hn::MulAdd(y, rest, hn::Set(d, coefficients[i]));
-  y = hn::MulAdd(y, rest, hn::Set(d, 1.0f));
-  return hn::Mul(y, power);
+  return hn::Mul(polynomial(rest, coefficients..., 1.0f), power);
 }
 
 /// Within 1.5e-7 of itself.
 HWY_INLINE V exp2(V x) {
-  return exp2_by({0.00015353361959569156f, 0.0013398875016719103f, 0.00961843691766262f,
-                  0.055503323674201965f, 0.24022647738456726f, 0.6931471824645996f},
-                 x);
+  return exp2_by(x, 0.00015353361959569156f, 0.0013398875016719103f, 0.00961843691766262f,
+                 0.055503323674201965f, 0.24022647738456726f, 0.6931471824645996f);
 }
 
 /// Within 3e-06 of itself: for what is rounded to bf16.
 HWY_INLINE V exp2_quick(V x) {
-  return exp2_by({0.00958285317f, 0.055906425f, 0.240240986f, 0.693124193f}, x);
+  return exp2_by(x, 0.00958285317f, 0.055906425f, 0.240240986f, 0.693124193f);
 }
 
 /// tanh within 5e-7 of itself, by the quotient of two polynomials. For where tanh() is too slow.
 HWY_INLINE V tanh_quick(V x) {
-  const D d;
   x = clamp(x, -7.90531110763549805f, 7.90531110763549805f);
   const V square = hn::Mul(x, x);
-  V above = hn::Set(d, -2.76076847742355e-16f), below = hn::Set(d, 1.19825839466702e-06f);
-  for (const float next : {2.00018790482477e-13f, -8.60467152213735e-11f, 5.12229709037114e-08f,
-                           1.48572235717979e-05f, 6.37261928875436e-04f, 4.89352455891786e-03f})
-    above = hn::MulAdd(above, square, hn::Set(d, next));
-  for (const float next : {1.18534705686654e-04f, 2.26843463243900e-03f, 4.89352518554385e-03f})
-    below = hn::MulAdd(below, square, hn::Set(d, next));
+  const V above = polynomial(square, -2.76076847742355e-16f, 2.00018790482477e-13f,
+                             -8.60467152213735e-11f, 5.12229709037114e-08f, 1.48572235717979e-05f,
+                             6.37261928875436e-04f, 4.89352455891786e-03f);
+  const V below = polynomial(square, 1.19825839466702e-06f, 1.18534705686654e-04f,
+                             2.26843463243900e-03f, 4.89352518554385e-03f);
   return hn::Div(hn::Mul(x, above), below);
 }
 
@@ -163,14 +164,67 @@ HWY_INLINE void for_vectors(size_t n, Body body, Rest rest) {
   for (; i < n; ++i) rest(i);
 }
 
+/// Calls body(0), body(1), ... one after another, so that what they index stays in registers.
+template <size_t n, typename Body>
+HWY_INLINE void unrolled(Body body) {
+  [&]<size_t... i>(std::index_sequence<i...>)
+      HWY_ATTR { (body(i), ...); }(std::make_index_sequence<n>());
+}
+
+/// Calls body(tag, first channel) for full vectors of channels, then for shorter and shorter ones:
+/// the same code for all.
+template <typename Body>
+HWY_INLINE void for_channels(size_t channels, Body body) {
+  size_t c = 0;
+  const auto with = [&](auto d) HWY_ATTR {
+    for (; c + hn::Lanes(d) <= channels; c += hn::Lanes(d)) body(d, c);
+  };
+  with(D());
+  with(hn::CappedTag<float, 8>());
+  with(hn::CappedTag<float, 4>());
+  with(hn::CappedTag<float, 1>());
+}
+
+/// A sum over n places in four chains, so that no addition waits for the one before: term(sum, i)
+/// adds what stands at a vector of places, rest(sum, i) what stands at one.
+template <typename Term, typename Rest>
+HWY_INLINE float sum_of(size_t n, Term term, Rest rest) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  V sums[4];
+#pragma GCC unroll 4
+  for (V& sum : sums) sum = hn::Zero(d);
+  size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes)
+#pragma GCC unroll 4
+    for (size_t chain = 0; chain < 4; ++chain) sums[chain] = term(sums[chain], i + chain * lanes);
+  for (; i + lanes <= n; i += lanes) sums[0] = term(sums[0], i);
+  float total =
+      hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3]))));
+  for (; i < n; ++i) total = rest(total, i);
+  return total;
+}
+
+HWY_INLINE float squares_of(const float* x, size_t n) {
+  return sum_of(
+      n,
+      [&](V sum, size_t i) {
+        const V v = hn::LoadU(D(), x + i);
+        return hn::MulAdd(v, v, sum);
+      },
+      [&](float sum, size_t i) { return sum + x[i] * x[i]; });
+}
+
 /// The largest of x[0..n), n > 0, in four chains, so that no maximum waits for the one before.
 HWY_INLINE float largest_of(const float* x, size_t n) {
   const D d;
   const size_t lanes = hn::Lanes(d);
   V top[4];
+#pragma GCC unroll 4
   for (V& t : top) t = hn::Set(d, x[0]);
   size_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes)
+#pragma GCC unroll 4
     for (size_t chain = 0; chain < 4; ++chain)
       top[chain] = hn::Max(top[chain], hn::LoadU(d, x + i + chain * lanes));
   for (; i + lanes <= n; i += lanes) top[0] = hn::Max(top[0], hn::LoadU(d, x + i));
