@@ -115,4 +115,12 @@ std::string read_chat_template(std::string_view text, const Path& file) {
   fail_model(file, "chat_template is neither a text nor a list with one that is named default");
 }
 
+std::string find_chat_template(const Path& folder) {
+  constexpr size_t kMostBytes = size_t{1} << 26;
+  const Path plain = folder / kChatTemplateFile, config = folder / "tokenizer_config.json";
+  if (std::filesystem::exists(plain)) return read_file(plain, kMostBytes);
+  if (!std::filesystem::exists(config)) return "";
+  return read_chat_template(read_file(config, kMostBytes), config);
+}
+
 }  // namespace argosy::run

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#include "run/hugging_face_config.h"
 #include "run/hugging_face_rotary.h"
 #include "run/model_export.h"
 #include "run/model_files.h"
@@ -91,7 +92,7 @@ std::vector<FormatShare> write_hugging_face_model(const LanguageModel& model, co
   write_json(partial.path() / "generation_config.json", ids);
   model.tokenizer->write(partial.path());
   if (!model.chat_template.empty())
-    write_file(partial.path() / "chat_template.jinja", model.chat_template);
+    write_file(partial.path() / kChatTemplateFile, model.chat_template);
   partial.commit();
   return shares;
 }

@@ -30,12 +30,6 @@ std::vector<Path> weight_files(const Path& folder) {
   return files;
 }
 
-std::string chat_template_of(const Path& folder) {
-  const Path plain = folder / "chat_template.jinja", config = folder / "tokenizer_config.json";
-  if (fs::exists(plain)) return read_json(plain);
-  return fs::exists(config) ? read_chat_template(read_json(config), config) : "";
-}
-
 BlockFormat format_of(const NamedTensor& tensor, const Path& file) {
   const auto format = block_format_named(name_of(tensor.type.dtype));
   if (!format)
@@ -76,7 +70,7 @@ LanguageModel open_hugging_face_model(const Path& folder) {
   model.mapping = std::move(files);
   model.tokenizer = text::open_tokenizer(folder);
   expect_fit(*model.tokenizer, model.options, folder);
-  model.chat_template = chat_template_of(folder);
+  model.chat_template = find_chat_template(folder);
   return model;
 }
 

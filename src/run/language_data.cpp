@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/random.h"
+#include "run/hugging_face_config.h"
 #include "run/learned_text.h"
 #include "run/start_model.h"
 #include "text/character_tokenizer.h"
@@ -39,25 +41,48 @@ void expect_learned(const Path& begun, const LearnedText& text) {
                       "data.holdout_share"});
 }
 
-/// A text in memory: training samples begin anywhere.
-class TextData : public LanguageData {
+/// What goes with the weights that a run begins with.
+struct Start {
+  std::unique_ptr<text::Tokenizer> tokenizer;  ///< null: the weights are random
+  std::string chat_template;
+};
+
+Start start_of(const Recipe& recipe) {
+  const std::string& start = recipe.training.start_from;
+  if (start.empty()) return {};
+  if (!starts_from_model(recipe)) return {text::open_tokenizer(start), find_chat_template(start)};
+  LanguageModel model = open_language_model(start);
+  return {std::move(model.tokenizer), model.chat_template};
+}
+
+/// What all data has, and leaves in the folder of its run.
+class TokenData : public LanguageData {
  public:
-  TextData(const Recipe& recipe, const Path& begun)
-      : file_(recipe.data.path),
-        context_(recipe.language.context),
-        seed_(static_cast<uint64_t>(recipe.training.seed)) {
-    const std::string text = read_file(file_, kLargestText);
-    learned_ = text_learned(file_, text);
-    if (!begun.empty()) expect_learned(begun, learned_);
-    tokenizer_ = find_tokenizer(recipe, begun, text);
-    tokens_ = tokenizer_->encode(text);
-    const auto count = static_cast<double>(tokens_.size());
-    trained_ = static_cast<size_t>(count * (1 - recipe.data.holdout_share));
-    if (static_cast<int64_t>(trained_) <= context_)
-      fail_short(file_, static_cast<int64_t>(trained_), context_);
+  const text::Tokenizer& tokenizer() const override { return *tokenizer_; }
+  void remember(const Path& run) const override {
+    if (!start_.chat_template.empty()) write_file(run / kChatTemplateFile, start_.chat_template);
+    write_learned_text(run, learned_);
+    tokenizer_->write(run);  // last: a run that has it needs its start no more
   }
 
-  const text::Tokenizer& tokenizer() const override { return *tokenizer_; }
+ protected:
+  TokenData(const Recipe& recipe, const Path& begun, LearnedText learned)
+      : learned_(std::move(learned)) {
+    if (!begun.empty()) expect_learned(begun, learned_);
+    if (begun.empty() || !text::has_tokenizer(begun)) start_ = start_of(recipe);
+  }
+
+  LearnedText learned_;
+  Start start_;  ///< empty where a run goes on
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+};
+
+/// A text in memory: training samples begin anywhere.
+class TextData : public TokenData {
+ public:
+  TextData(const Recipe& recipe, const Path& begun)
+      : TextData(recipe, begun, read_file(recipe.data.path, kLargestText)) {}
+
   bool segmented() const override { return false; }
 
   void training_sample(int64_t number, const Sample& to) override {
@@ -78,60 +103,72 @@ class TextData : public LanguageData {
     const auto from = held_out().empty() ? std::span(tokens_).first(trained_) : held_out();
     return from.first(std::min<size_t>(kBeginning, from.size()));
   }
-  void remember(const Path& run) const override {
-    tokenizer_->write(run);
-    write_learned_text(run, learned_);
-  }
 
  private:
+  TextData(const Recipe& recipe, const Path& begun, const std::string& text)
+      : TokenData(recipe, begun, text_learned(recipe.data.path, text)),
+        context_(recipe.language.context),
+        seed_(static_cast<uint64_t>(recipe.training.seed)) {
+    tokenizer_ = find_tokenizer(recipe, begun, text);
+    tokens_ = tokenizer_->encode(text);
+    const auto count = static_cast<double>(tokens_.size());
+    trained_ = static_cast<size_t>(count * (1 - recipe.data.holdout_share));
+    if (static_cast<int64_t>(trained_) <= context_)
+      fail_short(recipe.data.path, static_cast<int64_t>(trained_), context_);
+  }
+
   /// That of the run, or of the one whose weights it begins with: tokens go with weights.
-  static std::unique_ptr<text::Tokenizer> find_tokenizer(const Recipe& recipe, const Path& begun,
-                                                         const std::string& text) {
+  std::unique_ptr<text::Tokenizer> find_tokenizer(const Recipe& recipe, const Path& begun,
+                                                  const std::string& text) {
     if (!begun.empty() && text::has_tokenizer(begun)) return text::open_tokenizer(begun);
-    if (starts_from_model(recipe)) return open_language_model(recipe.training.start_from).tokenizer;
-    if (const std::string& start = recipe.training.start_from; !start.empty())
-      return text::open_tokenizer(start);
+    if (start_.tokenizer) return std::move(start_.tokenizer);
     if (recipe.language.tokenizer == "characters")
       return text::CharacterTokenizer::of_text(text, recipe.data.path);
     return text::open_tokenizer(recipe.language.tokenizer);
   }
   std::span<const text::Token> held_out() const { return std::span(tokens_).subspan(trained_); }
 
-  const Path file_;
   const int64_t context_;
   const uint64_t seed_;
-  LearnedText learned_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
   std::vector<text::Token> tokens_;
   size_t trained_ = 0;
 };
 
-/// A token store: its documents keep apart, and of conversations the answers are learned.
-class StoreData : public LanguageData {
+/// A token store: its documents keep apart. Where it has conversations they stay whole, and the
+/// answers are learned.
+class StoreData : public TokenData {
  public:
   StoreData(const Recipe& recipe, const Path& begun)
-      : store_(std::make_shared<text::TokenStore>(recipe.data.path)),
-        tokenizer_(store_->tokenizer()),
-        learned_(store_learned(recipe.data.path)) {
-    if (!begun.empty()) expect_learned(begun, learned_);
-    expect_tokens_of_start(recipe);
+      : TokenData(recipe, begun, store_learned(recipe.data.path)),
+        store_(std::make_shared<text::TokenStore>(recipe.data.path)) {
+    tokenizer_ = store_->tokenizer();
+    if (start_.tokenizer) expect_tokens(*start_.tokenizer);
     const int64_t cut = store_->cut(1 - recipe.data.holdout_share), all = store_->tokens(),
                   context = recipe.language.context;
-    if (cut <= context) fail_short(recipe.data.path, cut, context);
+    const bool whole = store_->has_answers();
+    if (whole) {
+      expect_answers(cut);
+      if (begun.empty()) warn_of_long(context);
+    } else if (cut <= context) {
+      fail_short(recipe.data.path, cut, context);
+    }
     const auto samples = [&](int64_t begin, int64_t end, text::TokenOrder order) {
       std::vector<text::TokenSource> part(1);
       part[0] = {.store = store_, .begin = begin, .end = end};
       return text::TokenSamples(std::move(part), context, order,
                                 static_cast<uint64_t>(recipe.training.seed));
     };
-    training_.emplace(samples(0, cut, text::TokenOrder::shuffled));
-    if (all - cut > 1) held_out_.emplace(samples(cut, all, text::TokenOrder::sequential));
-    const auto start = all - cut > 1 ? cut : 0;
-    beginning_.resize(static_cast<size_t>(std::min(kBeginning, all - start)));
+    using enum text::TokenOrder;
+    training_.emplace(samples(0, cut, whole ? whole_documents : shuffled));
+    if (all - cut > 1) held_out_.emplace(samples(cut, all, whole ? whole_documents : sequential));
+    // some tokens, and of a conversation what is said before the first answer
+    const int64_t start = all - cut > 1 ? cut : 0, most = std::min(all, start + context);
+    int64_t end = std::min(start + kBeginning, most);
+    while (end < most && !store_->learned(end)) ++end;
+    beginning_.resize(static_cast<size_t>(end - start));
     store_->read(start, beginning_);
   }
 
-  const text::Tokenizer& tokenizer() const override { return *tokenizer_; }
   bool segmented() const override { return store_->documents() > 1; }
 
   void training_sample(int64_t number, const Sample& to) override {
@@ -146,28 +183,41 @@ class StoreData : public LanguageData {
   int64_t held_out_samples() const override { return held_out_ ? held_out_->epoch_samples() : 0; }
 
   std::span<const text::Token> beginning() const override { return beginning_; }
-  void remember(const Path& run) const override {
-    tokenizer_->write(run);
-    write_learned_text(run, learned_);
-  }
 
  private:
   /// Weights go with tokens: those of the store must be the model's.
-  void expect_tokens_of_start(const Recipe& recipe) const {
-    if (!starts_from_model(recipe)) return;
-    const LanguageModel model = open_language_model(recipe.training.start_from);
-    bool same = model.tokenizer->vocabulary() == store_->vocabulary();
+  void expect_tokens(const text::Tokenizer& of_start) const {
+    bool same = of_start.vocabulary() == store_->vocabulary();
     for (text::Token t = 0; same && t < store_->vocabulary(); ++t)
-      same = model.tokenizer->bytes(t) == tokenizer_->bytes(t);
+      same = of_start.bytes(t) == tokenizer_->bytes(t);
     if (!same)
       throw Error({.what = "the store was made with other tokens than the model has",
-                   .where = recipe.data.path,
+                   .where = store_->folder(),
                    .fix = "make it again with the model's tokenizer (argosy data tokens)"});
   }
 
+  void expect_answers(int64_t end) const {
+    for (int64_t token = 0; token < end; ++token)
+      if (store_->learned(token)) return;
+    throw Error({.what = "nothing is said by the assistant in the conversations for training, so "
+                         "there is nothing to learn",
+                 .where = store_->folder(),
+                 .fix = "give conversations with messages of the role assistant"});
+  }
+
+  void warn_of_long(int64_t context) const {
+    const auto begins = store_->document_begins();
+    int64_t longer = 0;
+    for (size_t i = 0; i + 1 < begins.size(); ++i)
+      longer += static_cast<int64_t>(begins[i + 1] - begins[i]) > context + 1;
+    if (longer > 0)
+      log::warning(
+          "{} of {} conversations have more than the {} tokens of language.context and "
+          "are divided",
+          longer, store_->documents(), context);
+  }
+
   std::shared_ptr<const text::TokenStore> store_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-  LearnedText learned_;
   std::optional<text::TokenSamples> training_, held_out_;
   std::vector<text::Token> beginning_;
 };

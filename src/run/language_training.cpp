@@ -88,7 +88,7 @@ models::LanguageOptions language_options(const Recipe& recipe, int64_t vocabular
   models::LanguageOptions options = {
       .architecture = recipe.model.name,
       .vocabulary = vocabulary,
-      .context = l.context,
+      .context = std::max(l.context, l.full_context),
       .width = l.width,
       .layers = l.layers,
       .heads = l.heads,

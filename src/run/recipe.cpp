@@ -198,6 +198,9 @@ void check_language(const Recipe& recipe, const Wrong& wrong) {
   if (recipe.model.name == "gpt" && (l.head_width > 0 || key_heads != l.heads))
     wrong("gpt has as many key heads as heads, and their width is the model's over them",
           "leave out language.key_heads and language.head_width");
+  if (recipe.model.name == "gpt" && l.full_context > l.context)
+    wrong("gpt has a table of positions, which knows no more of them than it was trained with",
+          "leave out language.full_context");
   if (l.active > l.experts)
     wrong(fmt::format("language.active is {}, but there are {} experts", l.active, l.experts),
           "choose at most language.experts");

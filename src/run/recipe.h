@@ -27,7 +27,7 @@ struct Recipe {
   /// Of language models.
   struct Language {
     int64_t vocabulary = 0;
-    int64_t context = 256;
+    int64_t context = 256, full_context = 0;
     int64_t width = 256, layers = 4;
     int64_t heads = 4, key_heads = 0, head_width = 0;
     int64_t hidden = 0;

@@ -64,6 +64,8 @@ std::vector<Key> make_table() {
         "entries of the table; 0: as many as there are tokens"),
     row(&R::language, &R::Language::context, "language.context", between(2, 1 << 20), fixed,
         "tokens of a sequence in training"),
+    row(&R::language, &R::Language::full_context, "language.full_context", between(0, 1 << 24), fixed,
+        "grok, llama: tokens that the trained model takes at most, where that is more; 0: language.context"),
     row(&R::language, &R::Language::width, "language.width", between(8, 65536), fixed,
         "numbers of a token between layers"),
     row(&R::language, &R::Language::layers, "language.layers", between(1, 1024), fixed,

@@ -36,6 +36,7 @@ struct Checkpoint {
 ///   recipe.toml                as resolved, every key
 ///   split.json                 the episodes it learns from and those held out (split_record.h)
 ///   text.json, tokenizer.json  what a language model learns from (learned_text.h), and its tokens
+///   chat_template.jinja        how it reads conversations, if it began with a model that does
 ///   events.out.tfevents.*      curves, one file per process
 ///   checkpoints/STEP/          position.json, what the engine wrote, files.json with the size and
 ///                              CRC-32C of each, written last

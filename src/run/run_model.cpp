@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "engine/safetensors.h"
+#include "run/hugging_face_config.h"
 #include "run/language_training.h"
 #include "run/model_files.h"
 #include "run/run_folder.h"
@@ -46,6 +47,7 @@ LanguageModel open_run_model(const Path& folder) {
   model.path = file;
   model.kind = "run";
   model.tokenizer = text::open_tokenizer(folder);
+  model.chat_template = find_chat_template(folder);
   model.options = language_options(recipe, vocabulary_of(recipe, *model.tokenizer));
   /// The file, and the matrices that are not in it as they are.
   struct Mapping {

@@ -22,23 +22,18 @@ void read_columns(const Weight& weight, const TensorView& view) {
 
 }  // namespace
 
-bool starts_from_model(const Recipe& recipe) {
-  const std::string& start = recipe.training.start_from;
-  return !start.empty() && is_language_recipe(recipe) && !is_run(start);
+namespace {
+
+/// What a model's weights decide.
+void take_sizes(Recipe::Language& to, const Recipe::Language& from) {
+  to.vocabulary = from.vocabulary, to.full_context = from.full_context;
+  to.width = from.width, to.layers = from.layers, to.hidden = from.hidden;
+  to.heads = from.heads, to.key_heads = from.key_heads, to.head_width = from.head_width;
+  to.experts = from.experts, to.active = from.active;
+  to.epsilon = from.epsilon, to.rotary_base = from.rotary_base;
 }
 
-Recipe with_start_model(Recipe recipe, const Path& folder) {
-  if (!starts_from_model(recipe)) return recipe;
-  Recipe::Language& l = recipe.language;
-  if (is_run(folder)) {
-    const Recipe begun = read_run_recipe(folder);
-    const Recipe::Language own = l;
-    recipe.model = begun.model;
-    l = begun.language;
-    l.context = own.context, l.sample_tokens = own.sample_tokens;
-    return recipe;
-  }
-  const LanguageModel model = open_language_model(recipe.training.start_from);
+Recipe::Language sizes_of(const LanguageModel& model) {
   const models::LanguageOptions& o = model.options;
   const auto fail = [&](const std::string& what, const std::string& fix) {
     throw Error({.what = what, .where = "training.start_from, " + model.path.string(), .fix = fix});
@@ -48,14 +43,40 @@ Recipe with_start_model(Recipe recipe, const Path& folder) {
   if (o.embedding_multiplier != 1 || o.output_multiplier != 1 || o.attention_multiplier != 0 ||
       o.soft_cap != 0 || o.experts > 0 || !o.rotary_divisors.empty())
     fail("the model has constants that a recipe does not say", "name a model of the Llama family");
-  if (l.context > o.context)
-    fail(fmt::format("the model's context is {}, language.context is {}", o.context, l.context),
-         fmt::format("give language.context at most {}", o.context));
-  recipe.model.name = o.architecture;
-  l.vocabulary = o.vocabulary;
-  l.width = o.width, l.layers = o.layers, l.hidden = o.hidden;
-  l.heads = o.heads, l.key_heads = o.key_heads, l.head_width = o.head_width;
-  l.epsilon = o.epsilon, l.rotary_base = o.rotary_base;
+  Recipe::Language sizes;
+  sizes.vocabulary = o.vocabulary, sizes.full_context = o.context;
+  sizes.width = o.width, sizes.layers = o.layers, sizes.hidden = o.hidden;
+  sizes.heads = o.heads, sizes.key_heads = o.key_heads, sizes.head_width = o.head_width;
+  sizes.epsilon = o.epsilon, sizes.rotary_base = o.rotary_base;
+  return sizes;
+}
+
+}  // namespace
+
+bool starts_from_model(const Recipe& recipe) {
+  const std::string& start = recipe.training.start_from;
+  return !start.empty() && is_language_recipe(recipe) && !is_run(start);
+}
+
+Recipe with_start_model(Recipe recipe, const Path& folder) {
+  const std::string& start = recipe.training.start_from;
+  if (start.empty() || !is_language_recipe(recipe)) return recipe;
+  Recipe::Language& l = recipe.language;
+  if (const Path run = is_run(folder) ? folder : Path(start); is_run(run)) {
+    const Recipe other = read_run_recipe(run);
+    if (!is_language_recipe(other)) return recipe;
+    recipe.model = other.model;
+    take_sizes(l, other.language);
+    return recipe;
+  }
+  const LanguageModel model = open_language_model(start);
+  recipe.model.name = model.options.architecture;
+  take_sizes(l, sizes_of(model));
+  if (l.context > l.full_context)
+    throw Error({.what = fmt::format("the model's context is {}, language.context is {}",
+                                     l.full_context, l.context),
+                 .where = "training.start_from, " + model.path.string(),
+                 .fix = fmt::format("give language.context at most {}", l.full_context)});
   return recipe;
 }
 

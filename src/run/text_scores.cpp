@@ -29,6 +29,7 @@ void set_loss(TextScores& scores, double nats, int64_t tokens) {
 /// What is measured, sample by sample.
 struct Measured {
   const text::Tokenizer& tokenizer;
+  std::string where, fix;  ///< if there is nothing in it
   bool segmented = false;
   int64_t samples = 0;
   std::function<void(int64_t number, const Sample& to)> sample;
@@ -45,6 +46,9 @@ TextScores score(const Recipe& recipe, const Checkpoint& checkpoint, const Measu
         for (const text::Token target : to.targets)
           if (target >= 0) scores.bytes += std::ssize(measured.tokenizer.bytes(target));
       });
+  if (sum.tokens == 0)
+    throw Error(
+        {.what = "there is nothing to foretell", .where = measured.where, .fix = measured.fix});
   set_loss(scores, sum.nats, sum.tokens);
   return scores;
 }
@@ -55,18 +59,14 @@ TextScores score_text(const Path& run, const Path& text_file, const std::string&
   Recipe recipe = read_run_recipe(run);
   const Checkpoint chosen = find_checkpoint(run, checkpoint);
   verify_checkpoint(chosen);
-  const auto expect_some = [&](int64_t samples, const char* fix) {
-    if (samples == 0)
-      throw Error({.what = "there is nothing to foretell", .where = text_file, .fix = fix});
-  };
   if (learns_from(run, text_file)) {
     recipe.data.path = text_file;
     const auto data = open_language_data(recipe, run);
-    expect_some(data->held_out_samples(),
-                "give another text, as the run held out none of this one");
     TextScores scores = score(
         recipe, chosen,
         {.tokenizer = data->tokenizer(),
+         .where = text_file,
+         .fix = "give another text, as the run held out none of this one",
          .segmented = data->segmented(),
          .samples = data->held_out_samples(),
          .sample = [&](int64_t number, const Sample& to) { data->held_out_sample(number, to); }});
@@ -75,12 +75,12 @@ TextScores score_text(const Path& run, const Path& text_file, const std::string&
   }
   const auto tokenizer = text::open_tokenizer(run);
   const std::vector<text::Token> tokens = tokenizer->encode(read_file(text_file, kLargestText));
-  const int64_t samples = piece_count(tokens, recipe.language.context);
-  expect_some(samples, "give a text of two tokens at least");
   return score(
       recipe, chosen,
       {.tokenizer = *tokenizer,
-       .samples = samples,
+       .where = text_file,
+       .fix = "give a text of two tokens at least",
+       .samples = piece_count(tokens, recipe.language.context),
        .sample = [&](int64_t number, const Sample& to) { put_piece(tokens, number, to); }});
 }
 

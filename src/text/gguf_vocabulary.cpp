@@ -57,9 +57,9 @@ class Reader {
  private:
   std::optional<Token> token(std::optional<int64_t> id, const char* name) const {
     if (!id) return std::nullopt;
-    if (*id < 0 || *id >= static_cast<int64_t>(vocabulary_.tokens.size()))
+    if (*id < 0 || *id >= std::ssize(definition_.entries))
       fail(where_, fmt::format("tokenizer.ggml.{} is {}, the vocabulary has {} tokens", name, *id,
-                               vocabulary_.tokens.size()));
+                               definition_.entries.size()));
     return static_cast<Token>(*id);
   }
 
@@ -84,6 +84,10 @@ class Reader {
       if (kind != EntryKind::unused)
         spellings_.emplace(definition_.entries.back().spelling, static_cast<Token>(i));
     }
+    // what only fills the model's table up is no part of the vocabulary
+    while (!definition_.entries.empty() && definition_.entries.back().kind == EntryKind::unused)
+      definition_.entries.pop_back();
+    if (definition_.entries.empty()) fail(where_, "none of its tokens is in use");
   }
 
   Token spelled_so(std::string_view spelling, size_t merge) const {
@@ -124,9 +128,9 @@ class Reader {
 
   /// Every way to cut an entry into two is a merge, as good as its score.
   void read_llama() {
-    const size_t count = vocabulary_.tokens.size();
-    if (vocabulary_.scores.size() != count)
-      fail(where_, fmt::format("{} tokens have {} scores", count, vocabulary_.scores.size()));
+    const size_t count = definition_.entries.size(), tokens = vocabulary_.tokens.size();
+    if (vocabulary_.scores.size() != tokens)
+      fail(where_, fmt::format("{} tokens have {} scores", tokens, vocabulary_.scores.size()));
     for (size_t i = 0; i < count; ++i)
       if (!std::isfinite(vocabulary_.scores[i]))
         fail(where_, fmt::format("token {} has the score {}", i, vocabulary_.scores[i]));

@@ -16,18 +16,24 @@ namespace {
 // What each draw is for, so that no two share their numbers.
 enum Purpose : uint64_t { kSource = 1, kShuffle, kShift, kCrop };
 
-/// Where windows of whole documents begin, none of more than `most` tokens unless it is one long
-/// document.
-std::vector<int64_t> pack_documents(const TokenSource& source, int64_t most) {
-  std::vector<int64_t> windows = {source.begin};
-  int64_t end = source.begin;
-  for (const uint64_t begin : source.store->document_begins()) {
-    const int64_t next = std::min(static_cast<int64_t>(begin), source.end);
+/// Windows of whole documents, as many in each as fit. One that is longer than a window is divided,
+/// so that each of its tokens is a target once.
+std::vector<TokenSamples::Window> pack_documents(const TokenSource& source, int64_t length) {
+  std::vector<TokenSamples::Window> windows;
+  int64_t begin = source.begin, end = source.begin;  // of what is being packed
+  const auto close = [&] {
+    if (end > begin) windows.push_back({begin, end});
+    begin = end;
+  };
+  for (const uint64_t boundary : source.store->document_begins()) {
+    const int64_t next = std::min(static_cast<int64_t>(boundary), source.end);
     if (next <= end) continue;
-    if (next - windows.back() > most && end > windows.back()) windows.push_back(end);
+    if (next - begin > length + 1) close();
+    for (; next - begin > length + 1; begin += length)
+      windows.push_back({begin, begin + length + 1});
     end = next;
   }
-  windows.push_back(end);
+  close();
   return windows;
 }
 
@@ -69,8 +75,8 @@ TokenSamples::TokenSamples(std::vector<TokenSource> sources, int64_t length, Tok
     source.samples =
         order == TokenOrder::sequential ? (count - 2) / length + 1 : (count - 1) / length;
     if (order == TokenOrder::whole_documents) {
-      source.windows = pack_documents(source, length + 1);
-      source.samples = static_cast<int64_t>(source.windows.size()) - 1;
+      source.windows = pack_documents(source, length);
+      source.samples = std::ssize(source.windows);
     }
     total += source.weight;
     shares_.push_back(total);
@@ -128,7 +134,7 @@ TokenSamples::Window TokenSamples::window_of(size_t index, int64_t sample) const
     }
     case TokenOrder::whole_documents: {
       const int64_t window = Permutation(source.samples, epoch_key(kShuffle))(place);
-      return cut(source.windows[window], source.windows[window + 1]);
+      return source.windows[static_cast<size_t>(window)];
     }
   }
   check(false, "order {}", static_cast<int>(order_));

@@ -12,7 +12,7 @@ enum class TokenOrder {
   shuffled,         ///< windows that lie end to end, in random order, elsewhere in each epoch
   random_crops,     ///< windows from anywhere, drawn with replacement
   sequential,       ///< windows that lie end to end, in order; the last one is filled up
-  whole_documents,  ///< as many whole documents as fit, in random order; longer ones are cut
+  whole_documents,  ///< as many whole documents as fit, in random order; longer ones are divided
 };
 
 /// A part of a store, and how often samples come from it beside the other sources.
@@ -49,14 +49,15 @@ class TokenSamples {
   /// Samples until every window was given once (of random crops: as many as windows).
   int64_t epoch_samples() const;
 
- private:
-  struct Source : TokenSource {
-    int64_t samples = 0;           ///< an epoch's
-    std::vector<int64_t> windows;  ///< of whole documents: where each begins, then the end
-    int64_t given = 0;
-  };
   struct Window {
     int64_t begin = 0, end = 0;  ///< tokens and the last one's target
+  };
+
+ private:
+  struct Source : TokenSource {
+    int64_t samples = 0;          ///< an epoch's
+    std::vector<Window> windows;  ///< of whole documents
+    int64_t given = 0;
   };
   size_t choose(int64_t position) const;
   Window window_of(size_t source, int64_t sample) const;

@@ -128,7 +128,7 @@ std::unique_ptr<Tokenizer> TokenStore::tokenizer() const {
 
 int64_t TokenStore::cut(double share) const {
   const auto place = static_cast<int64_t>(static_cast<double>(tokens_) * std::clamp(share, 0., 1.));
-  if (documents() < 2) return place;
+  if (documents() < 2 && !has_answers()) return place;
   return static_cast<int64_t>(*std::lower_bound(document_begins_.begin(), document_begins_.end(),
                                                 static_cast<uint64_t>(place)));
 }

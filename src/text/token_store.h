@@ -30,6 +30,8 @@ class TokenStore {
   int64_t vocabulary() const { return vocabulary_; }
   /// The chat format of its conversations (chat_template.h), or "".
   const std::string& chat() const { return chat_; }
+  /// Whether it has conversations, of which not all is to be learned.
+  bool has_answers() const { return !answers_.empty(); }
   int64_t documents() const { return static_cast<int64_t>(document_begins_.size()) - 1; }
   /// documents() + 1 numbers, ascending
   std::span<const uint64_t> document_begins() const { return document_begins_; }
@@ -43,7 +45,7 @@ class TokenStore {
 
   std::unique_ptr<Tokenizer> tokenizer() const;
 
-  /// Where the first `share` of the tokens end: at the end of a document, of a single one in it.
+  /// Where the first `share` of the tokens end: at the end of a document, of a single text in it.
   int64_t cut(double share) const;
 
  private:

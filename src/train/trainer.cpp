@@ -69,6 +69,7 @@ class Trainer {
       return result_;
     }
     events_.emplace(run_->folder(), position_.step == 0 ? 0 : position_.step + 1);
+    if (position_.step == 0 && !recipe_.training.start_from.empty()) measure_start();
     if (evaluation_is_due()) {  // it was stopped in the middle of this
       evaluate();
       if (is_best()) save();
@@ -113,15 +114,10 @@ class Trainer {
       return;
     }
     const run::Recipe other = run::read_run_recipe(folder);
-    run::Recipe::Language language = recipe_.language;  // adapters may come new
-    language.adapter_rank = other.language.adapter_rank;
-    language.adapter_scale = other.language.adapter_scale;
-    if (other.model != recipe_.model || other.language != language ||
-        other.data.outputs != recipe_.data.outputs)
+    if (other.model != recipe_.model || other.data.outputs != recipe_.data.outputs)
       throw Error({.what = fmt::format("the run {} has another model or other outputs", folder),
                    .where = "training.start_from",
-                   .fix = "give [model], [language] and data.outputs as they are in its "
-                          "recipe.toml"});
+                   .fix = "give [model] and data.outputs as they are in its recipe.toml"});
     const run::Checkpoint checkpoint = run::find_checkpoint(folder, "last");
     run::verify_checkpoint(checkpoint);
     begin_with_parameters(task_->session(), checkpoint.folder / run::kStateFile,
@@ -135,6 +131,15 @@ class Trainer {
     if (position_.step >= total_) return;
     task_->resume(position_);
     log::info("going on from step {} of {}", position_.step, total_);
+  }
+
+  /// What the weights that others trained are worth before they change.
+  void measure_start() {
+    const auto loss =
+        task_->has_held_out() ? task_->evaluate([&] { return asked_to_stop(); }) : std::nullopt;
+    if (!loss || std::isnan(*loss)) return;
+    events_->add("held_out/loss", 0, *loss);
+    log::info("before the first step the loss on what is held out is {:.4f}", *loss);
   }
 
   bool asked_to_stop() const { return options_.stop && *options_.stop; }

@@ -32,7 +32,8 @@ TEST_CASE("model: info says what a file holds, for people and as JSON") {
   CHECK(about["architecture"] == "llama");
   CHECK(about["parameters"] == test::tiny_model().parameters());
   CHECK(about["context"] == 64);
-  CHECK(about["tokens"] == 264);
+  CHECK(about["vocabulary"] == 264);
+  CHECK(about["tokens"] == 262);
   CHECK(about["ends"] == std::vector<int>{2, 0});
   CHECK(about["formats"].size() == 1);
   CHECK(test::run_program(fmt::format("model info {}", path.string())).out.find("parameters") !=

@@ -37,6 +37,17 @@ TEST_CASE("recipe: an empty file but for the path gives the defaults") {
   CHECK(with({}) == expected);
 }
 
+TEST_CASE("recipe: those that come with Argosy are read") {
+  int recipes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(Path(ARGOSY_SOURCE_DIR) / "recipes"))
+    if (entry.path().extension() == ".toml") {
+      INFO(entry.path().string());
+      CHECK_NOTHROW(load_recipe(entry.path()));
+      ++recipes;
+    }
+  CHECK(recipes > 5);
+}
+
 TEST_CASE("recipe: what is written back shows every key and reads as the same recipe") {
   Recipe recipe = with({"training.steps=7", "optimizer.learning_rate=0.1",
                         "data.path=a \"quoted\" \\ path\twith\nlines \xc3\xa9",

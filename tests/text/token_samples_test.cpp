@@ -126,7 +126,7 @@ TEST_CASE("token samples: documents have segments of their own, and their ends n
   CHECK(second.segments == Numbers{0, 0, 0, 0, 0, 0, 0, 1});
 }
 
-TEST_CASE("token samples: whole documents are packed, none is cut that fits") {
+TEST_CASE("token samples: whole documents are packed, and only what is too long is divided") {
   const test::TemporaryFolder temporary;
   const std::vector<int64_t> lengths = {3, 4, 2, 20, 1, 9, 8, 5};
   const auto store = counting_store(temporary.path() / "s", lengths);
@@ -136,11 +136,15 @@ TEST_CASE("token samples: whole documents are packed, none is cut that fits") {
     const Sample sample = next(samples);
     found[sample.tokens[0]] = sample;
   }
-  // {3, 4, 2} is 9, of which the last is a target only; 20 is cut; then {1}, {9}, {8}, {5}
-  REQUIRE(found.size() == 6);
+  // {3, 4, 2} is 9, of which the last is a target only; 20 is divided, and {1} stands behind its
+  // end; then {9}, {8}, {5}
+  REQUIRE(found.size() == 7);
   CHECK(found[0].targets == Numbers{1, 2, -1, 4, 5, 6, -1, 8});
   CHECK(found[9].targets == Numbers{10, 11, 12, 13, 14, 15, 16, 17});
-  CHECK(found[29].tokens == Numbers{29, 0, 0, 0, 0, 0, 0, 0});
+  CHECK(found[17].targets == Numbers{18, 19, 20, 21, 22, 23, 24, 25});
+  CHECK(found[25].tokens == Numbers{25, 26, 27, 28, 29, 0, 0, 0});
+  CHECK(found[25].targets == Numbers{26, 27, 28, -1, -1, -1, -1, -1});
+  CHECK(found[25].segments == Numbers{0, 0, 0, 0, 1, 2, 2, 2});
   CHECK(found[30].targets == Numbers{31, 32, 33, 34, 35, 36, 37, 38});
   CHECK(found[47].targets == Numbers{48, 49, 50, 51, -1, -1, -1, -1});
   CHECK(found[47].segments == Numbers{0, 0, 0, 0, 0, 1, 1, 1});

@@ -76,7 +76,7 @@ TEST_CASE("token store: without commit() nothing is left, and what is there is n
   CHECK_THROWS_AS(TokenStoreWriter(temporary.path() / "store", *tokenizer), Error);
 }
 
-TEST_CASE("token store: the cut is at the end of a document, and of a single one in it") {
+TEST_CASE("token store: the cut is at the end of a document, and of a single text in it") {
   const test::TemporaryFolder temporary;
   write_small(temporary.path() / "two");
   const TokenStore two(temporary.path() / "two");
@@ -87,6 +87,10 @@ TEST_CASE("token store: the cut is at the end of a document, and of a single one
   writer.add(std::vector<Token>(1003, 7));
   writer.commit();
   CHECK(TokenStore(temporary.path() / "one").cut(0.9) == 902);
+  TokenStoreWriter talk(temporary.path() / "talk", *tokenizer);
+  talk.add(std::vector<Token>(10, 7), std::vector<bool>(10, true));
+  talk.commit();
+  CHECK(TokenStore(temporary.path() / "talk").cut(0.5) == 10);
 }
 
 TEST_CASE("token store: every file that is missing, cut or changed is named") {

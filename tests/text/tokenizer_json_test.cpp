@@ -1,7 +1,9 @@
 #include "text/tokenizer_json.h"
 
 #include <doctest/doctest.h>
+
 #include <fmt/format.h>
+#include <algorithm>
 
 #include <nlohmann/json.hpp>
 
@@ -228,6 +230,21 @@ TEST_CASE("gguf vocabulary: byte-pair encoding is the same through it") {
     CHECK(one.encode(text, true) == other.encode(text, true));
   }
   CHECK(one.ends() == other.ends());
+}
+
+TEST_CASE("gguf vocabulary: what only fills the model's table up is no part of it") {
+  GgufVocabulary vocabulary = gguf_vocabulary(test::verse_definition());
+  for (const char* pad : {"[PAD300]", "[PAD301]"}) {
+    vocabulary.tokens.emplace_back(pad);
+    vocabulary.types.push_back(5);
+  }
+  const BpeTokenizer tokenizer(read_gguf_vocabulary(vocabulary, "test"), "test");
+  CHECK(tokenizer.vocabulary() == 300);
+  CHECK(tokenizer.bytes(301).empty());
+  std::ranges::fill(vocabulary.types, 5);
+  vocabulary.merges.clear();
+  CHECK_THROWS_WITH_AS(read_gguf_vocabulary(vocabulary, "test"),
+                       doctest::Contains("none of its tokens is in use"), Error);
 }
 
 TEST_CASE("gguf vocabulary: every list and number that does not fit is named") {

@@ -19,6 +19,8 @@
 #include "run/text_scores.h"
 #include "run/tiny_model.h"
 #include "shared.h"
+#include "text/token_store.h"
+#include "text/tokenize_files.h"
 #include "train/trainer.h"
 
 using namespace argosy;
@@ -247,6 +249,161 @@ TEST_CASE("train: a run begins with a model of a file, and has its sizes and its
                                                          "language.context=100"}),
                                     place.folder("long")),
                        doctest::Contains("the model's context is 64"), Error);
+}
+
+namespace {
+
+/// A tiny model in a file, and conversations in its tokens.
+struct Conversations : Place {
+  const Path model = folder("tiny.gguf");
+  run::LanguageModel tiny;
+
+  Conversations() {
+    run::write_gguf_model(test::tiny_model(), model, std::nullopt);
+    tiny = run::open_language_model(model);
+  }
+
+  using Turns = std::vector<std::string>;  // the user's and the assistant's
+  Path store(const std::string& name, const std::vector<Turns>& conversations) const {
+    text::TokenStoreWriter writer(folder(name), *tiny.tokenizer);
+    const text::ChatTemplate chat = text::ChatTemplate::named("chatml");
+    for (const Turns& turns : conversations) {
+      std::vector<text::Message> messages;
+      for (size_t i = 0; i < turns.size(); ++i)
+        messages.push_back({.role = i % 2 == 0 ? "user" : "assistant", .content = turns[i]});
+      const text::Prompt prompt = text::encode_conversation(messages, chat, *tiny.tokenizer);
+      writer.add(prompt.tokens, prompt.answers);
+    }
+    writer.commit(chat.name());
+    return folder(name);
+  }
+  /// Questions of 1 to `count` letters, whose answer is "yes".
+  Path questions(const std::string& name, size_t count) const {
+    std::vector<Turns> all;
+    for (size_t i = 1; i <= count; ++i) all.push_back({std::string(i, 'q'), "yes"});
+    return store(name, all);
+  }
+  run::Recipe tuning(const Path& store, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> list = {"data.path=" + store.string(),
+                                     "training.start_from=" + model.string(), "language.context=40",
+                                     "language.sample_tokens=3", "data.holdout_share=0.3"};
+    list.insert(list.end(), more.begin(), more.end());
+    return recipe("llama", list);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("train: conversations are learned whole, each answer once in an epoch") {
+  const Conversations place;
+  const Path store = place.questions("store", 12);
+  const auto recipe = place.tuning(store, {"language.context=60", "data.holdout_share=0.3"});
+  const auto data = run::open_language_data(recipe);
+  std::vector<text::Token> tokens(60), targets(60);
+  std::vector<int32_t> segments(60);
+  int64_t documents = 0, learned = 0;
+  const auto look_at = [&](const auto& sample, int64_t samples) {
+    for (int64_t i = 0; i < samples; ++i) {
+      sample(i, run::Sample{tokens, targets, segments});
+      for (size_t t = 0; t < tokens.size(); ++t) {
+        if (t > 0 && segments[t] == segments[t - 1]) continue;
+        const bool filler = tokens[t] == 0;  // which no conversation begins with
+        CHECK((filler || data->tokenizer().find("<|im_start|>") == tokens[t]));
+        documents += !filler;
+      }
+      learned += std::ranges::count_if(targets, [](text::Token token) { return token >= 0; });
+    }
+  };
+  look_at([&](auto... sample) { data->training_sample(sample...); }, data->samples_per_epoch());
+  CHECK(documents > 4);
+  CHECK(documents < 12);
+  look_at([&](auto... sample) { data->held_out_sample(sample...); }, data->held_out_samples());
+  CHECK(documents == 12);
+  CHECK(learned == 12 * 4);  // y, e, s, and what ends the turn
+  const auto start = data->beginning();
+  CHECK(data->tokenizer().decode({start.begin(), start.end()}).ends_with("q\nassistant\n"));
+}
+
+TEST_CASE("train: a model tuned on conversations answers, and keeps its template and context") {
+  const Conversations place;
+  const Path store = place.questions("store", 8);
+  for (const char* rank : {"0", "4"}) {
+    CAPTURE(rank);
+    const Path run = place.folder(std::string("run") + rank);
+    const auto recipe = [&](const char* steps, const std::string& start) {
+      return place.tuning(store, {std::string("language.adapter_rank=") + rank,
+                                  std::string("training.steps=") + steps,
+                                  "training.start_from=" + start, "schedule.name=constant"});
+    };
+    const double loss = train::train(recipe("30", place.model), run).held_out_loss;
+    CHECK(loss < 1);  // ln 264 = 5.6 is what guessing has
+    CHECK(run::score_text(run, store, "last").loss == doctest::Approx(loss));
+    const run::LanguageModel tuned = run::open_language_model(run);
+    CHECK(tuned.chat_template == place.tiny.chat_template);
+    CHECK(tuned.options.context == place.tiny.options.context);
+    const Path exported = place.folder(std::string("exported") + rank);
+    run::write_hugging_face_model(tuned, exported, std::nullopt);
+    CHECK(run::open_language_model(exported).chat_template == place.tiny.chat_template);
+    // what it began with is needed no more, and another run may begin with it
+    const Path gone = place.folder("gone.gguf");
+    std::filesystem::rename(place.model, gone);
+    CHECK(train::train(recipe("33", place.model), run).steps == 33);
+    const Path next = place.folder(std::string("next") + rank);
+    CHECK(train::train(recipe("3", run), next).held_out_loss < 1.5);
+    CHECK(run::open_language_model(next).options.context == place.tiny.options.context);
+    CHECK(run::open_language_model(next).chat_template == place.tiny.chat_template);
+    std::filesystem::rename(gone, place.model);
+  }
+}
+
+TEST_CASE("train: tuning on conversations interrupted and resumed ends as one that never was") {
+  const Conversations place;
+  const Path store = place.questions("store", 9);
+  for (const char* rank : {"0", "4"}) {
+    CAPTURE(rank);
+    const auto recipe = [&](int64_t steps) {
+      return place.tuning(store,
+                          {std::string("language.adapter_rank=") + rank,
+                           fmt::format("training.steps={}", steps), "schedule.name=constant"});
+    };
+    const Path whole = place.folder(std::string("whole") + rank),
+               parts = place.folder(std::string("parts") + rank);
+    train::train(recipe(10), whole);
+    for (const int64_t steps : {3, 7, 10}) train::train(recipe(steps), parts);
+    CHECK(weights(parts) == weights(whole));
+    CHECK_THROWS_WITH_AS(train::train(place.tuning(store, {"language.adapter_rank=7"}), parts),
+                         doctest::Contains("language.adapter_rank"), Error);
+  }
+}
+
+TEST_CASE("train: one conversation, and conversations longer than the context, are learned") {
+  const Conversations place;
+  const auto learn = [&](const Path& store) {
+    const Path run = place.folder(store.filename().string() + "-run");
+    return train::train(place.tuning(store, {"training.steps=30"}), run);
+  };
+  const train::TrainResult one = learn(place.store("one", {{"what?", "yes"}}));
+  CHECK(one.loss < 0.5);
+  CHECK(std::isnan(one.held_out_loss));
+  const std::string answer(100, 'a');
+  CHECK(learn(place.store("long", {{"q", answer}, {"qq", answer}})).loss < 0.5);
+}
+
+TEST_CASE("train: conversations that teach nothing, or that are in other tokens, are an error") {
+  const Conversations place;
+  const auto fails = [&](const Path& store, const char* part) {
+    CHECK_THROWS_WITH_AS(train::train(place.tuning(store), place.folder("run")),
+                         doctest::Contains(part), Error);
+    CHECK(!std::filesystem::exists(place.folder("run")));
+  };
+  fails(place.store("questions", {{"what?"}, {"who?"}}), "nothing is said by the assistant");
+  text::BpeDefinition other = test::tiny_vocabulary();
+  std::swap(other.entries[100], other.entries[101]);
+  const text::BpeTokenizer tokenizer(other, "other");
+  text::TokenStoreWriter writer(place.folder("other"), tokenizer);
+  writer.add(std::vector<text::Token>(30, 5), std::vector<bool>(30, true));
+  writer.commit();
+  fails(place.folder("other"), "the store was made with other tokens than the model has");
 }
 
 TEST_CASE("train: z-loss and balance loss are added to the cross-entropy") {
