@@ -58,9 +58,6 @@ Options read(int argc, char** argv) {
   return options;
 }
 
-}  // namespace
-
-namespace {
 template <typename Sweep>
 Measurement of_memory(const char* name) {
   return {name, [name](double seconds) {
@@ -68,6 +65,7 @@ Measurement of_memory(const char* name) {
             print_line(name, name, measure([&] { sweep.run(); }, seconds), 0, sweep.bytes());
           }};
 }
+
 }  // namespace
 
 Measurement memory_copy() { return of_memory<MemoryCopy>("copy"); }

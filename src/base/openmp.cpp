@@ -29,7 +29,8 @@ bool take(long* begin, long* end) {
   return true;
 }
 
-/// Regions that the calling thread goes through alone: they ask for no more, or are nested.
+/// Regions that the calling thread goes through alone: they ask for no more threads, or stand in
+/// another region.
 thread_local int alone = 0;
 
 }  // namespace

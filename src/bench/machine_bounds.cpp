@@ -29,7 +29,7 @@ int64_t copied_bytes() {
   return std::clamp(8 * cache_bytes(), kLeast, kMost);
 }
 
-constexpr int64_t kGrain = 1 << 14;  // lines that pay for a thread
+constexpr int64_t kGrain = 1 << 14, kWordsGrain = kGrain * 8;  // lines, words that pay for a thread
 
 }  // namespace
 
@@ -64,10 +64,6 @@ void MemoryCopy::run() {
     std::copy(&from_[begin], &from_[end], &to_[begin]);
 #endif
   });
-}
-
-namespace {
-constexpr int64_t kWordsGrain = kGrain * 8;
 }
 
 MemoryRead::MemoryRead()

@@ -20,10 +20,6 @@ void read_columns(const Weight& weight, const TensorView& view) {
   }
 }
 
-}  // namespace
-
-namespace {
-
 /// What a model's weights decide.
 void take_sizes(Recipe::Language& to, const Recipe::Language& from) {
   to.vocabulary = from.vocabulary, to.full_context = from.full_context;

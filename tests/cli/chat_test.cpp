@@ -85,6 +85,16 @@ Json next_answer(Terminal& terminal) {
   return Json::parse("{\"event\":\"answer\"" + terminal.until("}\r\n"));
 }
 
+/// What is said now, with --json at a terminal, is the talk's first message; then the talk ends.
+void check_begins_talk(Terminal& terminal) {
+  terminal.until("> ");
+  terminal.type("hi\n");
+  CHECK(next_answer(terminal)["prompt_tokens"] == prompt_tokens({{"user", "hi"}}));
+  terminal.until("> ");
+  terminal.type(kEnd);
+  CHECK(terminal.end() == 0);
+}
+
 }  // namespace
 
 TEST_CASE("chat: an answer comes in pieces, then as a whole with what it took") {
@@ -213,12 +223,7 @@ TEST_CASE("chat: a text longer than the context is refused in a sentence") {
   terminal.until("> ");
   terminal.type(std::string(200, 'x') + "\n");
   terminal.until(words);
-  terminal.until("> ");
-  terminal.type("hi\n");
-  CHECK(next_answer(terminal)["prompt_tokens"] == prompt_tokens({{"user", "hi"}}));
-  terminal.until("> ");
-  terminal.type(kEnd);
-  CHECK(terminal.end() == 0);
+  check_begins_talk(terminal);
 }
 
 TEST_CASE("chat: wrong options and models without a format are refused before the talk") {
@@ -300,12 +305,7 @@ TEST_CASE("chat: Ctrl-C at the prompt leaves what was typed, of one line and of 
     if (std::string_view(typed).find('\n') != std::string_view::npos) terminal.until(". ");
     terminal.type(kInterrupt);
   }
-  terminal.until("> ");
-  terminal.type("hi\n");
-  CHECK(next_answer(terminal)["prompt_tokens"] == prompt_tokens({{"user", "hi"}}));
-  terminal.until("> ");
-  terminal.type(kEnd);
-  CHECK(terminal.end() == 0);
+  check_begins_talk(terminal);
 }
 
 #ifdef ARGOSY_WITH_LIBEDIT

@@ -49,7 +49,7 @@ struct PanelWork {
 using PanelFunction = void (*)(const PanelWork&);
 
 /// How far ahead of the weights that are multiplied others are fetched: the CPU's own prefetching
-/// begins anew with every page of memory and every panel.
+/// begins anew with every page of memory and every panel, but what is fetched far ahead hinders it.
 constexpr int64_t kAhead = 256;
 
 /// For 1, 2, 4 and 8 rows.
