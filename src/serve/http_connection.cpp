@@ -382,7 +382,8 @@ void Connection::watch() {
   if (std::exchange(watching_, true)) return;
   stream_.socket().async_wait(tcp::socket::wait_read, [self = shared_from_this()](ErrorCode error) {
     self->watching_ = false;
-    if (error || !self->exchange_) return;
+    // with a whole answer on its way a client may close as soon as it has it: writing tells
+    if (error || !self->exchange_ || self->done_) return;
     char byte;
     const ssize_t size =
         recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
