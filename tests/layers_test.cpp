@@ -17,11 +17,11 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::map<std::string, int> kLayers = {
-    {"cli", 10},   {"train", 8},   {"eval", 8},        {"serve", 8},        {"plan", 8},
-    {"bench", 8},  {"fleet", 9},   {"drive", 8},       {"run", 7},          {"models", 6},
-    {"query", 6},  {"nn", 5},      {"data", 5},        {"world", 5},        {"text", 5},
-    {"engine", 4}, {"compile", 3}, {"backend/cpu", 3}, {"backend/cuda", 3}, {"backend/sim", 3},
-    {"ops", 2},    {"comm", 2},    {"ir", 1},          {"base", 0},
+    {"cli", 11},        {"train", 9},  {"eval", 9},    {"serve", 9},       {"plan", 9},
+    {"bench", 9},       {"fleet", 10}, {"drive", 9},   {"run", 8},         {"model_files", 7},
+    {"models", 6},      {"query", 6},  {"nn", 5},      {"data", 5},        {"world", 5},
+    {"text", 5},        {"engine", 4}, {"compile", 3}, {"backend/cpu", 3}, {"backend/cuda", 3},
+    {"backend/sim", 3}, {"ops", 2},    {"comm", 2},    {"ir", 1},          {"base", 0},
 };
 
 /// "backend/cpu/matmul.h" -> "backend/cpu"; nothing for a file in no known folder.

@@ -18,6 +18,7 @@
 #include "bench/measure.h"
 #include "bench/profile.h"
 #include "cli/commands.h"
+#include "run/language_model.h"
 #include "run/language_training.h"
 #include "run/policy.h"
 #include "run/recipe.h"
@@ -208,7 +209,7 @@ bench::DecodeBench open_decode(const DecodeOptions& options) {
            .fix = "choose llama or grok"});
     return bench::random_decoder(*sizes, *format, room);
   }
-  const run::LanguageModel model = run::open_language_model(options.model);
+  const model_files::LanguageModel model = run::open_language_model(options.model);
   room.context = std::min(room.context, model.options.context);
   return run::open_decoder(model, room);
 }

@@ -14,13 +14,15 @@
 #include "base/signals.h"
 #include "cli/commands.h"
 #include "cli/line_reader.h"
+#include "run/language_model.h"
 #include "serve/conversation.h"
 
 namespace argosy::cli {
 namespace {
 
 struct Options {
-  std::string model, system, complete, chat_format;
+  std::string model, system, chat_format;
+  std::optional<std::string> complete;
   int64_t context = 0, max_tokens = 0, top_k = 0, seed = 0;
   double temperature = 0.7, top_p = 0.95, min_p = 0, repetition_penalty = 1;
   bool json = false;
@@ -84,7 +86,7 @@ class WithoutInterrupts {
   sigset_t before_{};
 };
 
-std::unique_ptr<serve::Generator> open_generator(const run::LanguageModel& model,
+std::unique_ptr<serve::Generator> open_generator(const model_files::LanguageModel& model,
                                                  const Options& options) {
   const WithoutInterrupts guard;
   return serve::open_generator(model, {.context = options.context, .sequences = 1});
@@ -213,16 +215,16 @@ int talk(serve::Conversation& conversation, const Options& options) {
 
 int run(const Options& options) {
   const serve::ConversationOptions wanted = conversation_options(options);
-  const run::LanguageModel model = run::open_language_model(options.model);
+  const model_files::LanguageModel model = run::open_language_model(options.model);
   const auto generator = open_generator(model, options);
-  if (options.complete.empty()) {
+  if (!options.complete) {
     serve::Conversation conversation(model, *generator, wanted);
     return talk(conversation, options);
   }
   catch_interrupts();
-  if (!options.json) fmt::print("{}", options.complete);
+  if (!options.json) fmt::print("{}", *options.complete);
   const serve::Answer answer =
-      serve::complete(model, *generator, options.complete, wanted, listener(options.json));
+      serve::complete(model, *generator, *options.complete, wanted, listener(options.json));
   conclude(answer, options);
   return answer.finish == serve::Finish::cancelled ? kInterruptedExitCode : 0;
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ class Arguments {
                            const std::string& help, bool required = true) = 0;
   virtual void option(const std::string& flag, std::string& value, const std::string& help,
                       bool required = false) = 0;
+  virtual void option(const std::string& flag, std::optional<std::string>& value,
+                      const std::string& help) = 0;
   virtual void option(const std::string& flag, int64_t& value, const std::string& help) = 0;
   virtual void option(const std::string& flag, uint64_t& value, const std::string& help) = 0;
   virtual void option(const std::string& flag, double& value, const std::string& help) = 0;

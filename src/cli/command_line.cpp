@@ -32,6 +32,10 @@ class AppArguments : public Arguments {
               bool required) override {
     app_.add_option(flag, value, help)->required(required)->capture_default_str();
   }
+  void option(const std::string& flag, std::optional<std::string>& value,
+              const std::string& help) override {
+    app_.add_option(flag, value, help);
+  }
   void option(const std::string& flag, int64_t& value, const std::string& help) override {
     app_.add_option(flag, value, help)->capture_default_str();
   }

@@ -12,19 +12,19 @@
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/table.h"
-#include "run/known_models.h"
+#include "model_files/export.h"
+#include "model_files/known_models.h"
 #include "run/language_loss.h"
 #include "run/language_model.h"
 #include "run/model_description.h"
-#include "run/model_export.h"
 
 namespace argosy::cli {
 namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-using run::FormatShare;
-using run::LanguageModel;
+using model_files::FormatShare;
+using model_files::LanguageModel;
 
 std::string text_of(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
@@ -42,7 +42,7 @@ std::function<int()> get(Arguments& arguments) {
   const auto name = std::make_shared<std::string>();
   arguments.positional("NAME", *name, "a name that argosy model list shows");
   return [name] {
-    fmt::print("{}\n", run::get_model(*name).string());
+    fmt::print("{}\n", model_files::get_model(*name).string());
     return 0;
   };
 }
@@ -52,13 +52,13 @@ std::function<int()> list(Arguments& arguments) {
   arguments.option("--json", *file, kJsonHelp);
   return [file] {
     std::map<std::string, std::pair<std::string, bool>> models;  // by name: what it is, is it here
-    for (const run::KnownModel& known : run::known_models())
+    for (const model_files::KnownModel& known : model_files::known_models())
       models[known.name] = {
           fmt::format("{}, {}, {}", known.title, byte_size_text(static_cast<size_t>(known.bytes)),
                       known.license),
           false};
-    for (const std::string& name : run::installed_models()) models[name].second = true;
-    Json json = {{"folder", run::models_folder().string()}, {"models", Json::array()}};
+    for (const std::string& name : model_files::installed_models()) models[name].second = true;
+    Json json = {{"folder", model_files::models_folder().string()}, {"models", Json::array()}};
     std::vector<std::vector<std::string>> rows = {{"model", "here", "what it is"}};
     for (const auto& [name, about] : models) {
       rows.push_back({name, about.second ? "yes" : "no", about.first});
@@ -67,7 +67,7 @@ std::function<int()> list(Arguments& arguments) {
     }
     if (!on_standard_output(*file)) {
       print_table(rows, 3);
-      fmt::print("\nmodels stand in {}\n", run::models_folder().string());
+      fmt::print("\nmodels stand in {}\n", model_files::models_folder().string());
     }
     if (!file->empty()) write_json(*file, text_of(json));
     return 0;
@@ -77,7 +77,7 @@ std::function<int()> list(Arguments& arguments) {
 /// Of the weights as stored, by format, the most bytes first.
 std::vector<FormatShare> shares_of(const LanguageModel& model) {
   std::map<BlockFormat, FormatShare> shares;
-  for (const run::Weight& weight : model.weights) {
+  for (const model_files::Weight& weight : model.weights) {
     FormatShare& share = shares[weight.format];
     share.format = weight.format;
     share.weights += 1;
@@ -271,8 +271,8 @@ std::function<int()> conversion(Arguments& arguments, const char* to_help, const
     const LanguageModel model = run::open_language_model(options->model);
     const bool measured = !options->data.empty();
     const double before = measured ? loss_on(model, *options) : 0;
-    print_shares(options->to, gguf ? run::write_gguf_model(model, to, format)
-                                   : run::write_hugging_face_model(model, to, format));
+    print_shares(options->to, gguf ? model_files::write_gguf_model(model, to, format)
+                                   : model_files::write_hugging_face_model(model, to, format));
     if (measured)
       print_cost(before, loss_on(run::open_language_model(options->to), *options), *options);
     return 0;

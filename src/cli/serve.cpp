@@ -54,7 +54,7 @@ int run(const Options& options) {
       options.server, [&](const auto& exchange) { api.handle(exchange); },
       [&](const auto& request, const auto& ended) { api.ended(request, ended); });
   api.count_connections([&] { return server.connections(); });
-  const run::LanguageModel model = run::open_language_model(options.model);
+  const model_files::LanguageModel model = run::open_language_model(options.model);
   auto chat = serve::chat_template_of(model, options.chat_format);
   const auto generator = serve::open_generator(
       model,

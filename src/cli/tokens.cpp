@@ -80,7 +80,7 @@ Reader find_reader(const std::vector<Path>& files, const Options& options) {
   if (text::has_tokenizer(options.tokenizer))
     return {text::open_tokenizer(options.tokenizer),
             [folder = options.tokenizer] { return text::find_chat_template(folder); }};
-  run::LanguageModel model = run::open_language_model(options.tokenizer);
+  model_files::LanguageModel model = run::open_language_model(options.tokenizer);
   const auto chat = [jinja = model.chat_template,
                      where = model.path]() -> std::optional<text::ChatTemplate> {
     if (jinja.empty()) return std::nullopt;

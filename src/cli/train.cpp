@@ -59,8 +59,11 @@ int run(const Options& options) {
     fmt::print("stopped; the same command goes on from here\n");
     return kInterruptedExitCode;
   }
+  const bool language = run::is_language_recipe(recipe);
   fmt::print("next: argosy eval {} --data {}{}\n", to, recipe.data.path,
-             run::is_language_recipe(recipe) ? "" : " --report report.html");
+             language ? "" : " --report report.html");
+  if (language)
+    fmt::print("      argosy chat {}, or --complete with the beginning of a text\n", to);
   return 0;
 }
 

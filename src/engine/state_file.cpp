@@ -56,8 +56,7 @@ void read_parameters(Session& session, const Path& file, bool averaged) {
   }
 }
 
-void begin_with_parameters(Session& session, const Path& file, bool averaged,
-                           const std::function<bool(const std::string& name)>& own) {
+void begin_with_parameters(Session& session, const Path& file, bool averaged) {
   const SafetensorsFile stored(file);
   for (const TensorView& view : session.state()) {
     if (view.name.starts_with(kOptimizer)) continue;
@@ -65,7 +64,6 @@ void begin_with_parameters(Session& session, const Path& file, bool averaged,
         view.name.starts_with(kAverage) ? view.name.substr(kAverage.size()) : view.name;
     const NamedTensor* tensor = averaged ? stored.find(average_name(name)) : nullptr;
     if (!tensor) tensor = stored.find(name);
-    if (!tensor && own && own(name)) continue;
     if (!tensor) fail(file, fmt::format("tensor {} is missing", name));
     fill(view, *tensor, file);
   }

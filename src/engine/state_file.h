@@ -1,5 +1,4 @@
 #pragma once
-#include <functional>
 #include <string>
 
 #include "base/files.h"
@@ -19,10 +18,8 @@ void read_state(Session& session, const Path& file);
 void read_parameters(Session& session, const Path& file, bool averaged);
 
 /// Begins a session that trains with the parameters of another one's file, and their averages with
-/// the same; what its optimizer keeps stays as it is, and so do parameters that are `own`, which
-/// the file need not have. `averaged` as above.
-void begin_with_parameters(Session& session, const Path& file, bool averaged,
-                           const std::function<bool(const std::string& name)>& own = {});
+/// the same; what its optimizer keeps stays as it is. `averaged` as above.
+void begin_with_parameters(Session& session, const Path& file, bool averaged);
 
 /// Takes over every piece of state that both sessions have, by name; averages as read_parameters
 /// does.

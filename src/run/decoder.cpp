@@ -9,6 +9,9 @@
 namespace argosy::run {
 namespace {
 
+using model_files::LanguageModel;
+using model_files::Weight;
+
 int64_t pages_for(int64_t tokens, int64_t page_size) {
   return (tokens + page_size - 1) / page_size;
 }

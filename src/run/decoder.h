@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "engine/session.h"
+#include "model_files/language_model.h"
 #include "models/language.h"
-#include "run/language_model.h"
 
 namespace argosy::run {
 
@@ -72,9 +72,9 @@ class Decoder {
 
 /// A decoder with the model's weights, in the formats that its files have.
 /// throws  Error: the machine's memory does not suffice
-Decoder open_decoder(const LanguageModel& model, const DecoderOptions& options);
+Decoder open_decoder(const model_files::LanguageModel& model, const DecoderOptions& options);
 
 /// Fills the weights of a decoder of this model.
-void load_weights(const LanguageModel& model, const Decoder& decoder);
+void load_weights(const model_files::LanguageModel& model, const Decoder& decoder);
 
 }  // namespace argosy::run

@@ -1,151 +1,123 @@
 #include "run/language_model.h"
 
 #include <algorithm>
-#include <cstring>
+#include <deque>
+#include <vector>
 
-#include "base/check.h"
-#include "base/error.h"
-#include "run/known_models.h"
-#include "run/model_files.h"
+#include "engine/safetensors.h"
+#include "model_files/format_tables.h"
+#include "model_files/hugging_face_config.h"
+#include "model_files/known_models.h"
+#include "run/language_training.h"
 #include "run/run_folder.h"
+#include "text/tokenizer_files.h"
 
 namespace argosy::run {
 namespace {
 
-namespace fs = std::filesystem;
+using model_files::fail_model;
+using model_files::LanguageModel;
+using model_files::Weight;
 
-std::vector<Path> gguf_files(const Path& folder) {
-  std::vector<Path> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (entry.path().extension() == ".gguf") files.push_back(entry.path());
-  return files;
+std::span<const float> numbers(const NamedTensor& tensor) {
+  return {reinterpret_cast<const float*>(tensor.bytes.data()), tensor.bytes.size() / sizeof(float)};
+}
+
+/// values + scale up down
+std::vector<float> with_adapter(const NamedTensor& values, const NamedTensor& down,
+                                const NamedTensor& up, double scale) {
+  const auto rows = static_cast<size_t>(values.type.shape[0]),
+             columns = static_cast<size_t>(values.type.shape[1]),
+             rank = static_cast<size_t>(down.type.shape[0]);
+  const auto v = numbers(values), d = numbers(down), u = numbers(up);
+  std::vector<float> sum(v.begin(), v.end());
+  for (size_t row = 0; row < rows; ++row)
+    for (size_t r = 0; r < rank; ++r) {
+      const float factor = static_cast<float>(scale) * u[row * rank + r];
+      for (size_t c = 0; c < columns; ++c) sum[row * columns + c] += factor * d[r * columns + c];
+    }
+  return sum;
+}
+
+/// The last checkpoint of a run that trains a language model: its weights, or their moving average
+/// where the recipe keeps one.
+LanguageModel open_run_model(const Path& folder) {
+  const Recipe recipe = read_run_recipe(folder);
+  if (!is_language_recipe(recipe))
+    fail_model(folder,
+               fmt::format("the run trains {}, which is no language model", recipe.model.name),
+               "name a run of a language model");
+  const Path file = find_checkpoint(folder, "last").folder / kStateFile;
+  LanguageModel model;
+  model.name = std::filesystem::absolute(folder).lexically_normal().filename().string();
+  model.path = file;
+  model.kind = "run";
+  model.tokenizer = text::open_tokenizer(folder);
+  model.chat_template = model_files::find_chat_template(folder);
+  model.options = language_options(recipe, vocabulary_of(recipe, *model.tokenizer));
+  /// The file, and the matrices that are not in it as they are.
+  struct Mapping {
+    explicit Mapping(const Path& path) : file(path) {}
+    SafetensorsFile file;
+    std::deque<std::vector<float>> adapted;
+  };
+  const auto mapping = std::make_shared<Mapping>(file);
+  const auto find = [&](const std::string& name) {
+    const NamedTensor* average =
+        recipe.average.decay > 0 ? mapping->file.find("average/" + name) : nullptr;
+    return average ? average : mapping->file.find(name);
+  };
+  Graph graph;  // says which weights there are
+  models::build_language_model(nn::Scope(graph, false), graph.input("tokens", {DType::i32, {1, 1}}),
+                               model.options);
+  for (const Variable& variable : graph.variables()) {
+    const NamedTensor* tensor = find(variable.name);
+    if (!tensor || tensor->type != graph.type(variable.value))
+      fail_model(
+          file,
+          fmt::format("tensor {} is missing or not {}", variable.name, graph.type(variable.value)),
+          "use the checkpoint with the recipe it was trained with");
+    Weight weight;
+    weight.name = variable.name;
+    weight.shape = tensor->type.shape;
+    weight.bytes = tensor->bytes;
+    if (Shape& shape = weight.shape; shape.size() == 3) {  // of experts, see nn::Weight
+      std::swap(shape[1], shape[2]);
+      weight.transposed = true;
+    }
+    const std::string folder_of = variable.name.substr(0, variable.name.rfind('/') + 1);
+    const NamedTensor *down = find(folder_of + nn::kAdapterDown),
+                      *up = find(folder_of + nn::kAdapterUp);
+    if (down && up) {
+      mapping->adapted.push_back(with_adapter(*tensor, *down, *up, recipe.language.adapter_scale));
+      weight.bytes = std::as_bytes(std::span(mapping->adapted.back()));
+    }
+    model.weights.push_back(std::move(weight));
+  }
+  model.mapping = mapping;
+  return model;
+}
+
+LanguageModel open_path(const Path& path) {
+  return is_run(path) ? open_run_model(path) : model_files::open_model(path);
 }
 
 bool is_there(const Path& path) {
   std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
-bool is_file(const Path& path) {
-  std::error_code ignored;
-  return !fs::is_directory(path, ignored);
-}
-bool is_hugging_face(const Path& path) { return is_there(path / "config.json"); }
-bool has_one_gguf(const Path& path) { return gguf_files(path).size() == 1; }
-
-LanguageModel open_only_gguf(const Path& folder) {
-  return open_gguf_model(gguf_files(folder).front());
-}
-
-/// The kinds of models, in the order in which they are looked for.
-constexpr struct {
-  bool (*holds)(const Path&);
-  LanguageModel (*open)(const Path&);
-} kKinds[] = {
-    {is_file, open_gguf_model},
-    {is_run, open_run_model},
-    {is_hugging_face, open_hugging_face_model},
-    {has_one_gguf, open_only_gguf},
-};
-
-LanguageModel open_path(const Path& path) {
-  for (const auto& kind : kKinds)
-    if (kind.holds(path)) return kind.open(path);
-  fail_model(
-      path,
-      "the folder holds no model: neither config.json nor one .gguf file, nor a run's recipe.toml",
-      "give a GGUF file, the folder of a run, or a folder with config.json, weights and "
-      "tokenizer.json");
-}
-
-/// Rows of matrices whose columns stand one behind another.
-void read_transposed(const Weight& weight, int64_t first_row, std::span<float> numbers) {
-  const int64_t columns = weight.columns(), height = weight.shape[weight.shape.size() - 2];
-  const auto* stored = reinterpret_cast<const float*>(weight.bytes.data());
-  for (size_t i = 0; i < numbers.size(); i += columns) {
-    const int64_t row = first_row + static_cast<int64_t>(i) / columns;
-    const float* first = stored + row / height * height * columns + row % height;
-    for (int64_t column = 0; column < columns; ++column)
-      numbers[i + column] = first[column * height];
-  }
+  return std::filesystem::exists(path, ignored);
 }
 
 }  // namespace
 
-int64_t Weight::stored_row(int64_t row) const {
-  if (paired_heads == 0) return row;
-  // row j of the first half of a head and row j of the second are the file's rows 2j and 2j + 1
-  const int64_t head = rows() / paired_heads, half = head / 2, place = row % head;
-  return row - place + place % half * 2 + place / half;
-}
-
-void read_rows(const Weight& weight, int64_t first_row, std::span<std::byte> bytes) {
-  const int64_t step = weight.bytes_per_row(), rows = step ? std::ssize(bytes) / step : 0;
-  check(rows * step == std::ssize(bytes) && first_row >= 0 && first_row + rows <= weight.rows(),
-        "{}: {} bytes from row {}", weight.name, bytes.size(), first_row);
-  const std::byte* stored = weight.bytes.data();
-  if (weight.transposed) {
-    check(weight.format == BlockFormat::f32, "{} is {}", weight.name, weight.format);
-    return read_transposed(weight, first_row,
-                           {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)});
-  }
-  if (weight.paired_heads == 0) {
-    std::copy_n(stored + first_row * step, bytes.size(), bytes.data());
-    return;
-  }
-  for (int64_t row = 0; row < rows; ++row)
-    std::copy_n(stored + weight.stored_row(first_row + row) * step, step, &bytes[row * step]);
-}
-
-void read_rows_as(BlockFormat format, const Weight& weight, int64_t first_row,
-                  std::span<std::byte> bytes) {
-  if (format == weight.format) return read_rows(weight, first_row, bytes);
-  const int64_t columns = weight.columns(), from = weight.bytes_per_row(),
-                to = row_bytes(format, columns);
-  std::vector<std::byte> stored(static_cast<size_t>(from));
-  std::vector<float> numbers(static_cast<size_t>(columns));
-  check(std::ssize(bytes) % to == 0, "{}: {} bytes", weight.name, bytes.size());
-  for (int64_t row = 0; row < std::ssize(bytes) / to; ++row) {
-    read_rows(weight, first_row + row, stored);
-    dequantize(weight.format, stored, numbers);
-    quantize(format, numbers, bytes.subspan(row * to, to));
-  }
-}
-
-std::vector<float> read_numbers(const Weight& weight) {
-  std::vector<float> numbers(static_cast<size_t>(count(weight.shape)));
-  read_rows_as(BlockFormat::f32, weight, 0, std::as_writable_bytes(std::span(numbers)));
-  return numbers;
-}
-
-const Weight* LanguageModel::find(std::string_view weight) const {
-  const auto found = std::ranges::find(weights, weight, &Weight::name);
-  return found == weights.end() ? nullptr : &*found;
-}
-
-int64_t LanguageModel::parameters() const {
-  int64_t total = 0;
-  for (const Weight& weight : weights) total += count(weight.shape);
-  return total;
-}
-
-size_t LanguageModel::bytes() const {
-  size_t total = 0;
-  for (const Weight& weight : weights) total += weight.bytes.size();
-  return total;
-}
-
 bool is_model_in_files(const std::string& name_or_path) {
-  if (is_there(name_or_path))
-    return is_file(name_or_path) || is_hugging_face(name_or_path) || has_one_gguf(name_or_path);
-  const std::vector<std::string> installed = installed_models();
+  if (is_there(name_or_path)) return !is_run(name_or_path) && model_files::is_model(name_or_path);
+  const std::vector<std::string> installed = model_files::installed_models();
   return std::ranges::find(installed, name_or_path) != installed.end();
 }
 
 LanguageModel open_language_model(const std::string& name_or_path) {
   if (is_there(name_or_path)) return open_path(name_or_path);
-  LanguageModel model = open_path(find_installed_model(name_or_path));
+  LanguageModel model = open_path(model_files::find_installed_model(name_or_path));
   model.name = name_or_path;
   return model;
 }

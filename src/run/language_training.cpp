@@ -98,15 +98,22 @@ models::LanguageOptions language_options(const Recipe& recipe, int64_t vocabular
                 : gpt        ? 4 * l.width
                              : models::grok_hidden(l.width, 4),
       .epsilon = l.epsilon,
-      .rotary_base = l.rotary_base};
-  if (!grok) return options;
-  const models::LanguageOptions released = models::grok_1();
-  options.experts = l.experts;
-  options.active = l.active;
-  options.embedding_multiplier = std::sqrt(static_cast<double>(l.width));
-  options.output_multiplier = released.output_multiplier;
-  options.attention_multiplier = 1 / std::sqrt(static_cast<double>(options.head_width));
-  options.soft_cap = released.soft_cap;
+      .rotary_base = l.rotary_base,
+      .rotary_divisors = {l.rotary_divisors.begin(), l.rotary_divisors.end()},
+      .tied = l.tied};
+  if (grok) {
+    const models::LanguageOptions released = models::grok_1();
+    options.experts = l.experts;
+    options.active = l.active;
+    options.embedding_multiplier = std::sqrt(static_cast<double>(l.width));
+    options.output_multiplier = released.output_multiplier;
+    options.attention_multiplier = 1 / std::sqrt(static_cast<double>(options.head_width));
+    options.soft_cap = released.soft_cap;
+  }
+  if (l.embedding_multiplier > 0) options.embedding_multiplier = l.embedding_multiplier;
+  if (l.output_multiplier > 0) options.output_multiplier = l.output_multiplier;
+  if (l.attention_multiplier > 0) options.attention_multiplier = l.attention_multiplier;
+  if (l.soft_cap > 0) options.soft_cap = l.soft_cap;
   return options;
 }
 

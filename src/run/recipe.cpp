@@ -66,6 +66,9 @@ std::string shown(const toml::node& node) {
   return text.str().substr(0, 100);
 }
 
+template <typename Element>
+std::optional<Value> convert_list(const toml::node& node);
+
 /// The node as a value of the key's type; nothing if it is of another type.
 std::optional<Value> convert(const toml::node& node, const Value& like) {
   if (std::holds_alternative<int64_t>(like) && node.is_integer())
@@ -76,15 +79,23 @@ std::optional<Value> convert(const toml::node& node, const Value& like) {
     return Value(node.as_floating_point()->get());
   if (std::holds_alternative<std::string>(like) && node.is_string())
     return Value(node.as_string()->get());
-  if (std::holds_alternative<Texts>(like) && node.is_array()) {
-    Texts texts;
-    for (const toml::node& element : *node.as_array()) {
-      if (!element.is_string()) return std::nullopt;
-      texts.push_back(element.as_string()->get());
-    }
-    return Value(std::move(texts));
-  }
+  if (std::holds_alternative<bool>(like) && node.is_boolean())
+    return Value(node.as_boolean()->get());
+  if (std::holds_alternative<Texts>(like)) return convert_list<std::string>(node);
+  if (std::holds_alternative<Numbers>(like)) return convert_list<double>(node);
   return std::nullopt;
+}
+
+template <typename Element>
+std::optional<Value> convert_list(const toml::node& node) {
+  if (!node.is_array()) return std::nullopt;
+  std::vector<Element> list;
+  for (const toml::node& element : *node.as_array()) {
+    const auto value = convert(element, Value(Element()));
+    if (!value) return std::nullopt;
+    list.push_back(std::get<Element>(*value));
+  }
+  return Value(std::move(list));
 }
 
 void set(Recipe& recipe, const Key& key, const Value& value, const std::string& where) {
@@ -198,6 +209,15 @@ void check_language(const Recipe& recipe, const Wrong& wrong) {
   if (recipe.model.name == "gpt" && (l.head_width > 0 || key_heads != l.heads))
     wrong("gpt has as many key heads as heads, and their width is the model's over them",
           "leave out language.key_heads and language.head_width");
+  if (!l.rotary_divisors.empty() && std::ssize(l.rotary_divisors) != head / 2)
+    wrong(fmt::format("language.rotary_divisors has {} numbers, a head turns {} pairs",
+                      l.rotary_divisors.size(), head / 2),
+          "give as many numbers, or leave them out");
+  if (recipe.model.name == "gpt" &&
+      (!l.tied || !l.rotary_divisors.empty() || l.embedding_multiplier > 0 ||
+       l.output_multiplier > 0 || l.attention_multiplier > 0 || l.soft_cap > 0))
+    wrong("gpt has one table, positions that do not turn, and no multipliers",
+          "leave out language.tied, language.rotary_divisors, language.soft_cap and multipliers");
   if (recipe.model.name == "gpt" && l.full_context > l.context)
     wrong("gpt has a table of positions, which knows no more of them than it was trained with",
           "leave out language.full_context");

@@ -24,15 +24,23 @@ struct Recipe {
     bool operator==(const Model&) const = default;
   } model;
 
-  /// Of language models.
-  struct Language {
+  /// Sizes and constants of a language model, see models::LanguageOptions.
+  struct LanguageSizes {
     int64_t vocabulary = 0;
-    int64_t context = 256, full_context = 0;
+    int64_t full_context = 0;
     int64_t width = 256, layers = 4;
     int64_t heads = 4, key_heads = 0, head_width = 0;
     int64_t hidden = 0;
     int64_t experts = 8, active = 2;
     double epsilon = 1e-5, rotary_base = 10000;
+    std::vector<double> rotary_divisors;
+    double embedding_multiplier = 0, output_multiplier = 0, attention_multiplier = 0;
+    double soft_cap = 0;
+    bool tied = true;
+    bool operator==(const LanguageSizes&) const = default;
+  };
+  struct Language : LanguageSizes {
+    int64_t context = 256;
     double z_loss = 0, balance_loss = 0.01;
     int64_t adapter_rank = 0;
     double adapter_scale = 2;
@@ -129,8 +137,8 @@ std::string to_toml(const Recipe& recipe);
 
 /// One key of the table, for the documentation.
 struct RecipeKey {
-  std::string name;           ///< "training.batch_size"
-  std::string type;           ///< "integer", "number", "text", "list of texts"
+  std::string name;  ///< "training.batch_size"
+  std::string type;  ///< "integer", "number", "text", "true or false", "list of texts", ...
   std::string default_value;  ///< as TOML; "" where the key must be given
   std::string limits;         ///< "from 1 to 65536"; "" if none
   std::string meaning;

@@ -20,8 +20,8 @@ Limits any() { return {}; }
 enum When { fixed, any_time };  // whether a run that has begun can go on with another value
 
 /// The member recipe.*section.*member under its name in the file.
-template <typename Section, typename Member>
-Key row(Section Recipe::* section, Member Section::* member, const char* name, Limits limits,
+template <typename Section, typename Base, typename Member>
+Key row(Section Recipe::* section, Member Base::* member, const char* name, Limits limits,
         When when, const char* meaning) {
   return {.name = name,
           .limits = std::move(limits),
@@ -86,6 +86,18 @@ std::vector<Key> make_table() {
         "added to the mean square in norms"),
     row(&R::language, &R::Language::rotary_base, "language.rotary_base", above(1, 1e12), fixed,
         "grok, llama, qwen2: base of the rotary positions' angles"),
+    row(&R::language, &R::Language::rotary_divisors, "language.rotary_divisors", between(1, 1e6), fixed,
+        "grok, llama, qwen2: what the angle of each pair of numbers of a head is divided by, half as many as the head is wide, in models whose context was stretched; empty: nothing"),
+    row(&R::language, &R::Language::embedding_multiplier, "language.embedding_multiplier", between(0, 1e6), fixed,
+        "grok, llama: factor of a token's row of the table; 0: the root of the width for grok, 1 for llama"),
+    row(&R::language, &R::Language::output_multiplier, "language.output_multiplier", between(0, 1e6), fixed,
+        "grok, llama: factor of the logits; 0: that of Grok-1 for grok, 1 for llama"),
+    row(&R::language, &R::Language::attention_multiplier, "language.attention_multiplier", between(0, 1e6), fixed,
+        "grok, llama, qwen2: factor of the scores of attention; 0: 1 over the root of the head's width"),
+    row(&R::language, &R::Language::soft_cap, "language.soft_cap", between(0, 1e6), fixed,
+        "grok, llama, qwen2: what scores of attention are softly kept below; 0: that of Grok-1 for grok, none for the others"),
+    row(&R::language, &R::Language::tied, "language.tied", any(), fixed,
+        "grok, llama, qwen2: whether the output has the table of the tokens, too, or one of its own"),
     row(&R::language, &R::Language::z_loss, "language.z_loss", between(0, 1), fixed,
         "weight of the squared log-sum-exp of the logits in the loss, which keeps them small"),
     row(&R::language, &R::Language::balance_loss, "language.balance_loss", between(0, 10), fixed,
@@ -223,6 +235,21 @@ std::string toml_string(std::string_view text) {
   return toml + '"';
 }
 
+std::string written(int64_t integer) { return fmt::format("{}", integer); }
+std::string written(bool truth) { return truth ? "true" : "false"; }
+std::string written(const std::string& text) { return toml_string(text); }
+std::string written(double number) {
+  const std::string text = fmt::format("{}", number);  // the shortest that reads back the same
+  return std::isfinite(number) && text.find_first_of(".e") == std::string::npos ? text + ".0"
+                                                                                : text;
+}
+template <typename Element>
+std::string written(const std::vector<Element>& list) {
+  Texts elements;
+  for (const Element& element : list) elements.push_back(written(element));
+  return fmt::format("[{}]", fmt::join(elements, ", "));
+}
+
 }  // namespace
 
 const std::vector<Key>& key_table() {
@@ -251,6 +278,8 @@ std::optional<std::string> broken_limit(const Key& key, const Value& value) {
   if (const auto* integer = std::get_if<int64_t>(&value))
     legal = inside(static_cast<double>(*integer));
   if (const auto* number = std::get_if<double>(&value)) legal = inside(*number);  // false for NaN
+  if (const auto* numbers = std::get_if<Numbers>(&value))
+    legal = std::all_of(numbers->begin(), numbers->end(), inside);
   if (const auto* text = std::get_if<std::string>(&value)) {
     const Texts& choices = limits.choices;
     legal = choices.empty() ? !(limits.required && text->empty())
@@ -269,21 +298,13 @@ std::optional<std::string> broken_limit(const Key& key, const Value& value) {
 }
 
 std::string type_of(const Value& value) {
-  constexpr const char* kNames[] = {"integer", "number", "text", "list of texts"};
+  constexpr const char* kNames[] = {"integer",       "number",        "text",
+                                    "true or false", "list of texts", "list of numbers"};
   return kNames[value.index()];
 }
 
 std::string toml_of(const Value& value) {
-  if (const auto* integer = std::get_if<int64_t>(&value)) return fmt::format("{}", *integer);
-  if (const auto* number = std::get_if<double>(&value)) {
-    const std::string text = fmt::format("{}", *number);  // the shortest that reads back the same
-    return std::isfinite(*number) && text.find_first_of(".e") == std::string::npos ? text + ".0"
-                                                                                   : text;
-  }
-  if (const auto* text = std::get_if<std::string>(&value)) return toml_string(*text);
-  Texts elements = std::get<Texts>(value);
-  for (std::string& element : elements) element = toml_string(element);
-  return fmt::format("[{}]", fmt::join(elements, ", "));
+  return std::visit([](const auto& held) { return written(held); }, value);
 }
 
 }  // namespace argosy::run

@@ -12,10 +12,11 @@
 namespace argosy::run {
 
 using Texts = std::vector<std::string>;
-using Value = std::variant<int64_t, double, std::string, Texts>;
+using Numbers = std::vector<double>;
+using Value = std::variant<int64_t, double, std::string, bool, Texts, Numbers>;
 
-/// What a value may be. Numbers: low to high, an open end excluded. Texts: one of the choices where
-/// there are any, not empty where required.
+/// What a value may be. Numbers, alone and in lists: low to high, an open end excluded. Texts: one
+/// of the choices where there are any, not empty where required.
 struct Limits {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
@@ -41,7 +42,7 @@ std::string text_of(const Limits& limits);
 /// Why `value` breaks the key's limits, or nothing.
 std::optional<std::string> broken_limit(const Key& key, const Value& value);
 
-/// "integer", "number", "text", "list of texts".
+/// "integer", "number", "text", "true or false", "list of texts", "list of numbers".
 std::string type_of(const Value& value);
 std::string toml_of(const Value& value);
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "engine/session.h"
-#include "run/language_model.h"
+#include "model_files/language_model.h"
 #include "run/recipe.h"
 
 /// Training that begins with weights of a language model that is there.
@@ -18,6 +18,6 @@ bool starts_from_model(const Recipe& recipe);
 Recipe with_start_model(Recipe recipe, const Path& folder);
 
 /// Fills the parameters of a session that trains such a recipe, and their averages.
-void begin_with_model(const Session& session, const LanguageModel& model);
+void begin_with_model(const Session& session, const model_files::LanguageModel& model);
 
 }  // namespace argosy::run

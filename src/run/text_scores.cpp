@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "run/language_data.h"
 #include "run/language_loss.h"
+#include "run/language_model.h"
 #include "run/language_training.h"
 #include "run/run_folder.h"
 #include "text/tokenizer_files.h"
@@ -85,7 +86,7 @@ TextScores score_text(const Path& run, const Path& text_file, const std::string&
 }
 
 TextScores score_model(const std::string& name_or_path, const Path& text_file) {
-  const LanguageModel model = open_language_model(name_or_path);
+  const model_files::LanguageModel model = open_language_model(name_or_path);
   const std::vector<text::Token> tokens =
       model.tokenizer->encode(read_file(text_file, kLargestText));
   const int64_t window = std::min(kLossWindow, model.options.context);

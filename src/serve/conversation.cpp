@@ -14,9 +14,9 @@ namespace {
 constexpr auto kPatience = std::chrono::milliseconds(20);
 
 /// Asks and waits. Callbacks come on the generator's thread, while this one waits for their end.
-Answer generate(const run::LanguageModel& model, Generator& generator, std::vector<Token> prompt,
-                std::vector<std::string> stops, const ConversationOptions& options,
-                const Listener& listener) {
+Answer generate(const model_files::LanguageModel& model, Generator& generator,
+                std::vector<Token> prompt, std::vector<std::string> stops,
+                const ConversationOptions& options, const Listener& listener) {
   const int64_t room = generator.context() - std::ssize(prompt);
   Answer answer;
   std::string error;
@@ -55,13 +55,14 @@ Answer generate(const run::LanguageModel& model, Generator& generator, std::vect
   return answer;
 }
 
-[[noreturn]] void fail_too_long(const run::LanguageModel& model, size_t tokens, int64_t context) {
+[[noreturn]] void fail_too_long(const model_files::LanguageModel& model, size_t tokens,
+                                int64_t context) {
   throw Error({.what = fmt::format("the text has {} tokens, the context {}", tokens, context),
                .where = model.name,
                .fix = "give a shorter text, or more --context if the model has it"});
 }
 
-text::ChatTemplate template_of(const run::LanguageModel& model, const std::string& format) {
+text::ChatTemplate template_of(const model_files::LanguageModel& model, const std::string& format) {
   if (auto found = chat_template_of(model, format)) return *std::move(found);
   throw Error({.what = "the model has no chat template",
                .where = model.name,
@@ -72,14 +73,14 @@ text::ChatTemplate template_of(const run::LanguageModel& model, const std::strin
 
 }  // namespace
 
-std::optional<text::ChatTemplate> chat_template_of(const run::LanguageModel& model,
+std::optional<text::ChatTemplate> chat_template_of(const model_files::LanguageModel& model,
                                                    const std::string& format) {
   if (!format.empty()) return text::ChatTemplate::named(format);
   if (model.chat_template.empty()) return {};
   return text::ChatTemplate::of_text(model.chat_template, model.path.string());
 }
 
-Conversation::Conversation(const run::LanguageModel& model, Generator& generator,
+Conversation::Conversation(const model_files::LanguageModel& model, Generator& generator,
                            ConversationOptions options)
     : model_(model),
       generator_(generator),
@@ -124,8 +125,9 @@ Answer Conversation::ask(const std::string& text, const Listener& listener) {
   return answer;
 }
 
-Answer complete(const run::LanguageModel& model, Generator& generator, const std::string& text,
-                const ConversationOptions& options, const Listener& listener) {
+Answer complete(const model_files::LanguageModel& model, Generator& generator,
+                const std::string& text, const ConversationOptions& options,
+                const Listener& listener) {
   std::vector<Token> tokens;
   if (const auto beginning = model.tokenizer->beginning()) tokens.push_back(*beginning);
   const std::vector<Token> encoded = model.tokenizer->encode(text);

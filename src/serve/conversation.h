@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "run/language_model.h"
+#include "model_files/language_model.h"
 #include "serve/generator.h"
 #include "text/chat_template.h"
 
@@ -37,7 +37,7 @@ struct Answer {
 /// is one.
 ///
 /// throws  Error: there is none of that name; the model's own is not known
-std::optional<text::ChatTemplate> chat_template_of(const run::LanguageModel& model,
+std::optional<text::ChatTemplate> chat_template_of(const model_files::LanguageModel& model,
                                                    const std::string& format);
 
 /// One person and one model, in turns; waits for each answer.
@@ -45,7 +45,8 @@ std::optional<text::ChatTemplate> chat_template_of(const run::LanguageModel& mod
 class Conversation {
  public:
   /// throws  Error: the model has no chat template that is known, and none is named
-  Conversation(const run::LanguageModel& model, Generator& generator, ConversationOptions options);
+  Conversation(const model_files::LanguageModel& model, Generator& generator,
+               ConversationOptions options);
 
   /// The model's answer to what was said before and `text`. If the context is full, the oldest
   /// messages are left out. One that is stopped counts as said.
@@ -57,7 +58,7 @@ class Conversation {
  private:
   std::vector<Token> prompt(std::span<const text::Message> messages) const;
 
-  const run::LanguageModel& model_;
+  const model_files::LanguageModel& model_;
   Generator& generator_;
   ConversationOptions options_;
   text::ChatTemplate template_;
@@ -67,7 +68,8 @@ class Conversation {
 
 /// How `text` goes on, without any template.
 /// throws  Error: the text does not fit; the generator failed
-Answer complete(const run::LanguageModel& model, Generator& generator, const std::string& text,
-                const ConversationOptions& options, const Listener& listener);
+Answer complete(const model_files::LanguageModel& model, Generator& generator,
+                const std::string& text, const ConversationOptions& options,
+                const Listener& listener);
 
 }  // namespace argosy::serve

@@ -323,7 +323,7 @@ std::unique_ptr<Generator> make_generator(run::Decoder decoder) {
   return std::make_unique<DecoderGenerator>(std::move(decoder));
 }
 
-std::unique_ptr<Generator> open_generator(const run::LanguageModel& model,
+std::unique_ptr<Generator> open_generator(const model_files::LanguageModel& model,
                                           const GeneratorOptions& options) {
   const auto require = [&](bool holds, const std::string& what, const std::string& fix) {
     if (!holds) throw Error({.what = what, .where = model.name, .fix = fix});

@@ -10,8 +10,10 @@
 
 namespace argosy::run {
 class Decoder;
+}
+namespace argosy::model_files {
 struct LanguageModel;
-}  // namespace argosy::run
+}
 
 namespace argosy::serve {
 
@@ -102,7 +104,7 @@ struct GeneratorOptions {
 
 /// Loads the model's weights.
 /// throws  Error: an option beyond its limits; the machine's memory does not suffice
-std::unique_ptr<Generator> open_generator(const run::LanguageModel& model,
+std::unique_ptr<Generator> open_generator(const model_files::LanguageModel& model,
                                           const GeneratorOptions& options);
 
 }  // namespace argosy::serve

@@ -12,6 +12,7 @@
 #include "engine/product_peak.h"
 #include "engine/state_file.h"
 #include "run/event_file.h"
+#include "run/language_model.h"
 #include "run/language_training.h"
 #include "run/run_folder.h"
 #include "run/start_model.h"
@@ -105,11 +106,13 @@ class Trainer {
 
  private:
   /// What training.start_from names: a language model, or the last weights of a run, with its
-  /// moving average where it keeps one, and what else its model has. The optimizer begins anew.
+  /// moving average where it keeps one, and what else its model has. Adapters that a language model
+  /// has learned are in its weights; the optimizer, and adapters of this run, begin anew.
   void begin_with_start() {
     const std::string& folder = recipe_.training.start_from;
     if (folder.empty()) return;
-    if (run::starts_from_model(recipe_)) {
+    if (run::is_run(folder)) run::verify_checkpoint(run::find_checkpoint(folder, "last"));
+    if (run::is_language_recipe(recipe_)) {
       run::begin_with_model(task_->session(), run::open_language_model(folder));
       return;
     }
@@ -118,10 +121,9 @@ class Trainer {
       throw Error({.what = fmt::format("the run {} has another model or other outputs", folder),
                    .where = "training.start_from",
                    .fix = "give [model] and data.outputs as they are in its recipe.toml"});
-    const run::Checkpoint checkpoint = run::find_checkpoint(folder, "last");
-    run::verify_checkpoint(checkpoint);
-    begin_with_parameters(task_->session(), checkpoint.folder / run::kStateFile,
-                          other.average.decay > 0, run::is_of_adapter);
+    begin_with_parameters(task_->session(),
+                          run::find_checkpoint(folder, "last").folder / run::kStateFile,
+                          other.average.decay > 0);
   }
 
   void resume(const run::Checkpoint& checkpoint) {

@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "model_files/export.h"
 #include "program.h"
-#include "run/model_export.h"
-#include "run/tiny_model.h"
 #include "shared.h"
 #include "terminal.h"
 #include "text/chat_template.h"
 #include "texts.h"
+#include "tiny_model.h"
 
 using namespace argosy;
 using test::contains;
@@ -33,15 +33,15 @@ struct Place {
   explicit Place(int64_t context = 4096, bool chats = true) {
     setenv("ARGOSY_THREADS", "1", 1);
     setenv("TERM", "xterm", 1);
-    run::LanguageModel model = test::tiny_model();
+    model_files::LanguageModel model = test::tiny_model();
     model.options.context = context;
     model.chat_template = chats ? "<|im_start|>user\n...<|im_end|>\n" : "";
-    run::Weight& table = model.weights.front();
-    std::vector<float> numbers = run::read_numbers(table);
+    model_files::Weight& table = model.weights.front();
+    std::vector<float> numbers = model_files::read_numbers(table);
     for (const text::Token end : model.tokenizer->ends())
       std::fill_n(numbers.begin() + end * model.options.width, model.options.width, 0.0f);
     table.bytes = std::as_bytes(std::span(numbers));
-    run::write_gguf_model(model, file, {});
+    model_files::write_gguf_model(model, file, {});
   }
 
   std::vector<std::string> arguments(const std::string& more) const {
@@ -216,6 +216,7 @@ TEST_CASE("chat: a text longer than the context is refused in a sentence") {
   CHECK(piped.code == 2);
   CHECK(contains(piped.err, words));
   CHECK(contains(piped.err, "the context 64; give a shorter text"));
+  CHECK(contains(place.ask("", "--complete ''").err, "there is no text to go on from"));
   CHECK(contains(place.ask("", "--complete " + std::string(200, 'x')).err,
                  "tiny: the text has 200 tokens, the context 64"));
   // at a terminal the talk goes on, as if it had not been said

@@ -4,10 +4,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "model_files/export.h"
 #include "program.h"
-#include "run/model_export.h"
-#include "run/tiny_model.h"
 #include "shared.h"
+#include "tiny_model.h"
 
 using namespace argosy;
 using test::Ended;
@@ -16,7 +16,7 @@ namespace {
 
 Path tiny_file(const test::TemporaryFolder& folder) {
   const Path path = folder.path() / "tiny.gguf";
-  run::write_gguf_model(test::tiny_model(), path, std::nullopt);
+  model_files::write_gguf_model(test::tiny_model(), path, std::nullopt);
   return path;
 }
 

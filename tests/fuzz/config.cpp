@@ -1,6 +1,6 @@
 // The JSON files of a model folder: config.json, the index of weights, tokenizer_config.json.
 #include "base/error.h"
-#include "run/hugging_face_config.h"
+#include "model_files/hugging_face_config.h"
 
 using namespace argosy;
 
@@ -12,8 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     } catch (const Error&) {
     }
   };
-  attempt(run::read_config);
-  attempt(run::read_weight_index);
-  attempt(run::read_chat_template);
+  attempt(model_files::read_config);
+  attempt(model_files::read_weight_index);
+  attempt(model_files::read_chat_template);
   return 0;
 }

@@ -33,7 +33,7 @@ models::LanguageOptions sizes(const std::string& architecture) {
 
 /// A model in memory, as if a file held it.
 struct Made {
-  run::LanguageModel model;
+  model_files::LanguageModel model;
   std::deque<std::vector<std::byte>> bytes;
 
   explicit Made(BlockFormat format, const std::string& architecture = "llama") {
@@ -44,7 +44,7 @@ struct Made {
                          model.options);
     Random random(2);
     for (const Variable& variable : graph.variables()) {
-      run::Weight& weight = model.weights.emplace_back();
+      model_files::Weight& weight = model.weights.emplace_back();
       weight.name = variable.name, weight.shape = graph.type(variable.value).shape;
       const size_t rank = weight.shape.size();
       if (rank == 3) std::swap(weight.shape[1], weight.shape[2]);  // see nn::Weight
@@ -59,29 +59,20 @@ struct Made {
   }
 };
 
-/// As a graph that is trained has them: of experts the matrices lie the other way.
-std::vector<float> trained_numbers(const run::Weight& weight) {
-  std::vector<float> numbers = run::read_numbers(weight);
-  if (weight.shape.size() < 3) return numbers;
-  const int64_t rows = weight.shape[1], columns = weight.shape[2];
-  std::vector<float> turned(numbers.size());
-  for (int64_t i = 0; i < std::ssize(numbers); ++i) {
-    const int64_t row = i / columns, column = i % columns, expert = row / rows;
-    turned[static_cast<size_t>((expert * columns + column) * rows + row % rows)] =
-        numbers[static_cast<size_t>(i)];
-  }
-  return turned;
-}
-
 /// Logits of the whole sequence by a graph as it is trained.
-std::vector<float> whole(const run::LanguageModel& model, const std::vector<int32_t>& tokens) {
+std::vector<float> whole(const model_files::LanguageModel& model,
+                         const std::vector<int32_t>& tokens) {
   Graph graph;
   const Tensor input = graph.input("tokens", {DType::i32, {1, std::ssize(tokens)}});
   graph.output("logits",
                build_language_model(nn::Scope(graph, false), input, model.options).logits);
   Session session(std::move(graph));
-  for (const TensorView& view : session.state())
-    std::ranges::copy(trained_numbers(*model.find(view.name)), view.as().begin());
+  for (const TensorView& view : session.state()) {
+    const model_files::Weight& weight = *model.find(view.name);
+    // of experts the matrices are trained the other way
+    std::ranges::copy(weight.shape.size() == 3 ? read_columns(weight) : read_numbers(weight),
+                      view.as().begin());
+  }
   std::ranges::copy(tokens, session.input("tokens").as<int32_t>().begin());
   session.run();
   const auto logits = session.output("logits").as();
@@ -180,7 +171,7 @@ TEST_CASE("decoder: the matrices of experts are kept in the format of the file")
   const Made made(BlockFormat::q4_0, "grok");
   const Decoder decoder = run::open_decoder(made.model, {.context = 64, .page_size = 16});
   for (const TensorView& view : decoder.weights())
-    if (const run::Weight& weight = *made.model.find(view.name); weight.shape.size() == 3) {
+    if (const model_files::Weight& weight = *made.model.find(view.name); weight.shape.size() == 3) {
       INFO(view.name);
       CHECK(view.type == panels_type(BlockFormat::q4_0, weight.shape));
     }

@@ -7,14 +7,15 @@
 #include "base/random.h"
 #include "engine/safetensors.h"
 #include "engine/session.h"
+#include "model_files/format_tables.h"
+#include "model_files/hugging_face_config.h"
 #include "run/decoder.h"
-#include "run/hugging_face_config.h"
-#include "run/model_files.h"
 
 // What transformers computes with small models, written by tests/goldens/language_models.py.
 
 using namespace argosy;
-using namespace argosy::run;
+using namespace argosy::model_files;
+using run::Decoder;
 
 namespace {
 
@@ -69,7 +70,7 @@ struct Continued {
   std::vector<int32_t> next;
 };
 Continued continued(const LanguageModel& model, std::span<const int32_t> tokens, size_t count) {
-  Decoder decoder = open_decoder(model, {.context = 128});
+  Decoder decoder = run::open_decoder(model, {.context = 128});
   std::ranges::generate(decoder.pages(0), [page = 0]() mutable { return page++; });
   Continued result;
   std::vector<Decoder::Row> rows;

@@ -117,6 +117,9 @@ TEST_CASE("recipe: a wrong type names the value and the type") {
   CHECK(contains(message("training.batch_size = 1.5"), "must be of type integer"));
   CHECK(contains(message("training.batch_size = [1]"), "must be of type integer"));
   CHECK(contains(message("data.outputs = [1, \"a\"]"), "must be of type list of texts"));
+  CHECK(contains(message("language.tied = 1"), "must be of type true or false"));
+  CHECK(contains(message("language.rotary_divisors = [1, \"a\"]"),
+                 "must be of type list of numbers; write it like language.rotary_divisors = []"));
   CHECK(contains(message("data.path = 3"), "must be of type text"));
   CHECK(contains(message("model = 3"), "there is no key model"));
   CHECK(contains(message("", {"training.batch_size=big"}), "must be of type integer"));
@@ -155,6 +158,13 @@ TEST_CASE("recipe: what no single key can tell is refused too") {
   CHECK(contains(message("data.path = \"d\"\nmodel.height = 2048\nmodel.width = "
                          "2048\ntraining.batch_size = 65536"),
                  "768.0 GiB but may have 2 GiB"));
+  const std::string language = "data.path = \"d\"\nmodel.name = \"llama\"\nlanguage.";
+  CHECK(contains(message(language + "rotary_divisors = [1, 2]"),
+                 "language.rotary_divisors has 2 numbers, a head turns 32 pairs"));
+  CHECK(contains(message(language + "rotary_divisors = [1, 0.5]"),
+                 "language.rotary_divisors is [1.0, 0.5] but must be from 1 to 1000000"));
+  CHECK(contains(message("data.path = \"d\"\nmodel.name = \"gpt\"\nlanguage.tied = false"),
+                 "gpt has one table"));
   CHECK(contains(message("data.outputs = [\"a\", \"a\"]"), "names a twice"));
   CHECK(contains(message("data.outputs = []"), "must be not empty"));
 }

@@ -9,18 +9,19 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "model_files/export.h"
+#include "models/rotary_scaling.h"
 #include "program.h"
 #include "run/language_data.h"
 #include "run/language_model.h"
 #include "run/language_training.h"
-#include "run/model_export.h"
 #include "run/run_folder.h"
 #include "run/start_model.h"
 #include "run/text_scores.h"
-#include "run/tiny_model.h"
 #include "shared.h"
 #include "text/token_store.h"
 #include "text/tokenize_files.h"
+#include "tiny_model.h"
 #include "train/trainer.h"
 
 using namespace argosy;
@@ -130,9 +131,9 @@ TEST_CASE("train: a Grok's run written as GGUF foretells as the run does, quanti
   const Path run = place.folder("run"), file = place.folder("grok.gguf"),
              small = place.folder("small.gguf");
   train::train(place.recipe("grok", {"language.width=32", "language.hidden=32"}), run);
-  const run::LanguageModel model = run::open_language_model(run.string());
-  run::write_gguf_model(model, file, std::nullopt);
-  run::write_gguf_model(model, small, BlockFormat::q8_0);
+  const model_files::LanguageModel model = run::open_language_model(run.string());
+  model_files::write_gguf_model(model, file, std::nullopt);
+  model_files::write_gguf_model(model, small, BlockFormat::q8_0);
   const run::TextScores wanted = run::score_model(run.string(), place.text),
                         found = run::score_model(file.string(), place.text),
                         rounded = run::score_model(small.string(), place.text);
@@ -181,7 +182,7 @@ TEST_CASE("train: adapters alone are trained, and the run is a model with them i
     const auto after = run::open_language_model(second.string());
     REQUIRE(after.weights.size() == before.weights.size());
     int adapted = 0;
-    for (const run::Weight& weight : after.weights) {
+    for (const model_files::Weight& weight : after.weights) {
       CAPTURE(weight.name);
       const bool same = read_numbers(weight) == read_numbers(*before.find(weight.name));
       const bool matrix = weight.shape.size() == 2 && weight.name != "embedding/weight" &&
@@ -224,8 +225,8 @@ TEST_CASE("train: adapters alone are trained, and the run is a model with them i
 TEST_CASE("train: a run begins with a model of a file, and has its sizes and its tokens") {
   const Place place;
   const Path file = place.folder("tiny.gguf"), run = place.folder("run");
-  const run::LanguageModel tiny = test::tiny_model();
-  run::write_gguf_model(tiny, file, std::nullopt);
+  const model_files::LanguageModel tiny = test::tiny_model();
+  model_files::write_gguf_model(tiny, file, std::nullopt);
   const auto recipe = [&](const std::string& steps) {
     return place.recipe("gpt", {"training.start_from=" + file.string(), "language.sample_tokens=5",
                                 "training.steps=" + steps, "optimizer.learning_rate=1e-9",
@@ -233,17 +234,17 @@ TEST_CASE("train: a run begins with a model of a file, and has its sizes and its
   };
   train::train(recipe("3"), run);
   CHECK(run::read_run_recipe(run).model.name == "llama");
-  const run::LanguageModel after = run::open_language_model(run.string());
+  const model_files::LanguageModel after = run::open_language_model(run.string());
   CHECK(after.options.vocabulary == tiny.options.vocabulary);
   CHECK(after.options.width == tiny.options.width);
   CHECK(after.options.rotary_base == tiny.options.rotary_base);
   CHECK(after.tokenizer->encode("hello the") == tiny.tokenizer->encode("hello the"));
-  for (const run::Weight& weight : after.weights) {
+  for (const model_files::Weight& weight : after.weights) {
     const auto now = read_numbers(weight), then = read_numbers(*tiny.find(weight.name));
     for (size_t i = 0; i < now.size(); ++i) CHECK(now[i] == doctest::Approx(then[i]).epsilon(1e-6));
   }
   std::filesystem::remove(file);
-  run::write_gguf_model(tiny, file, std::nullopt);
+  model_files::write_gguf_model(tiny, file, std::nullopt);
   CHECK(train::train(recipe("5"), run).steps == 5);  // goes on
   CHECK_THROWS_WITH_AS(train::train(place.recipe("gpt", {"training.start_from=" + file.string(),
                                                          "language.context=100"}),
@@ -251,15 +252,55 @@ TEST_CASE("train: a run begins with a model of a file, and has its sizes and its
                        doctest::Contains("the model's context is 64"), Error);
 }
 
+TEST_CASE("train: any model that is known begins a run, with its constants") {
+  const Place place;
+  std::vector<model_files::LanguageModel> begun;
+  begun.push_back(test::tiny_model(false));  // its output has a table of its own
+  begun.push_back(test::tiny_model());
+  begun.back().options.rotary_divisors = models::rotary_divisors({.factor = 32}, 5000, 8);
+  begun.push_back(test::tiny_grok(false));
+  for (size_t i = 0; i < begun.size(); ++i) {
+    CAPTURE(i);
+    const model_files::LanguageModel& model = begun[i];
+    const Path file = place.folder(fmt::format("m{}.gguf", i));
+    model_files::write_gguf_model(model, file, std::nullopt);
+    const Path first = place.folder(fmt::format("first{}", i)),
+               second = place.folder(fmt::format("second{}", i));
+    const auto begin = [&](const Path& start, const Path& run) {
+      train::train(
+          place.recipe("gpt", {"training.start_from=" + start.string(), "language.sample_tokens=0",
+                               "training.steps=2", "optimizer.learning_rate=1e-9",
+                               "optimizer.weight_decay=0"}),
+          run);
+      const model_files::LanguageModel after = run::open_language_model(run.string());
+      const models::LanguageOptions &a = after.options, &b = model.options;
+      CHECK(a.architecture == b.architecture);
+      CHECK(a.context == b.context);
+      CHECK(a.tied == b.tied);
+      CHECK(a.experts == b.experts);
+      CHECK(a.rotary_divisors == b.rotary_divisors);
+      CHECK(a.soft_cap == b.soft_cap);
+      CHECK(a.embedding_multiplier == doctest::Approx(b.embedding_multiplier).epsilon(1e-6));
+      CHECK(a.output_multiplier == doctest::Approx(b.output_multiplier).epsilon(1e-6));
+      REQUIRE(after.weights.size() == model.weights.size());
+      for (const model_files::Weight& weight : after.weights)
+        CHECK(read_numbers(weight)[17] ==
+              doctest::Approx(read_numbers(*model.find(weight.name))[17]).epsilon(1e-5));
+    };
+    begin(file, first);
+    begin(first, second);
+  }
+}
+
 namespace {
 
 /// A tiny model in a file, and conversations in its tokens.
 struct Conversations : Place {
   const Path model = folder("tiny.gguf");
-  run::LanguageModel tiny;
+  model_files::LanguageModel tiny;
 
   Conversations() {
-    run::write_gguf_model(test::tiny_model(), model, std::nullopt);
+    model_files::write_gguf_model(test::tiny_model(), model, std::nullopt);
     tiny = run::open_language_model(model);
   }
 
@@ -338,20 +379,26 @@ TEST_CASE("train: a model tuned on conversations answers, and keeps its template
     const double loss = train::train(recipe("30", place.model), run).held_out_loss;
     CHECK(loss < 1);  // ln 264 = 5.6 is what guessing has
     CHECK(run::score_text(run, store, "last").loss == doctest::Approx(loss));
-    const run::LanguageModel tuned = run::open_language_model(run);
+    const model_files::LanguageModel tuned = run::open_language_model(run);
     CHECK(tuned.chat_template == place.tiny.chat_template);
     CHECK(tuned.options.context == place.tiny.options.context);
     const Path exported = place.folder(std::string("exported") + rank);
-    run::write_hugging_face_model(tuned, exported, std::nullopt);
+    model_files::write_hugging_face_model(tuned, exported, std::nullopt);
     CHECK(run::open_language_model(exported).chat_template == place.tiny.chat_template);
     // what it began with is needed no more, and another run may begin with it
     const Path gone = place.folder("gone.gguf");
     std::filesystem::rename(place.model, gone);
     CHECK(train::train(recipe("33", place.model), run).steps == 33);
-    const Path next = place.folder(std::string("next") + rank);
-    CHECK(train::train(recipe("3", run), next).held_out_loss < 1.5);
-    CHECK(run::open_language_model(next).options.context == place.tiny.options.context);
-    CHECK(run::open_language_model(next).chat_template == place.tiny.chat_template);
+    for (const char* other : {"0", "2", "4"}) {  // what adapters learned is kept
+      CAPTURE(other);
+      const Path next = place.folder(fmt::format("next{}-{}", rank, other));
+      const run::Recipe begins = place.tuning(
+          store, {std::string("language.adapter_rank=") + other, "training.steps=3",
+                  "training.start_from=" + run.string(), "optimizer.learning_rate=1e-5"});
+      CHECK(train::train(begins, next).held_out_loss < 1);
+      CHECK(run::open_language_model(next).options.context == place.tiny.options.context);
+      CHECK(run::open_language_model(next).chat_template == place.tiny.chat_template);
+    }
     std::filesystem::rename(gone, place.model);
   }
 }

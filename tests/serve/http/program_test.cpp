@@ -4,11 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "model_files/export.h"
 #include "program.h"
-#include "run/model_export.h"
-#include "run/tiny_model.h"
 #include "serve/http/client.h"
 #include "shared.h"
+#include "tiny_model.h"
 
 using namespace argosy;
 using test::Client;
@@ -24,7 +24,7 @@ struct Place {
   Place() {
     setenv("ARGOSY_THREADS", "1", 1);
     unsetenv("ARGOSY_API_KEY");
-    run::write_gguf_model(test::tiny_model(), file, {});
+    model_files::write_gguf_model(test::tiny_model(), file, {});
   }
   std::vector<std::string> arguments(const std::vector<std::string>& more) const {
     std::vector<std::string> list = {"serve", file, "--port", "0"};

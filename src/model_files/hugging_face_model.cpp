@@ -2,11 +2,11 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
-#include "run/hugging_face_config.h"
-#include "run/model_files.h"
+#include "model_files/format_tables.h"
+#include "model_files/hugging_face_config.h"
 #include "text/tokenizer_files.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 namespace fs = std::filesystem;
@@ -74,4 +74,4 @@ LanguageModel open_hugging_face_model(const Path& folder) {
   return model;
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

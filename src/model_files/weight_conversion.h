@@ -1,9 +1,9 @@
 #pragma once
 #include <vector>
 
-#include "run/model_export.h"
+#include "model_files/export.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 
 /// Writes weights one after another in other formats and orders of rows, and keeps the account of
 /// what was lost.
@@ -25,4 +25,4 @@ class WeightConversion {
   std::vector<std::byte> bytes_;
 };
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -4,10 +4,10 @@
 #include <string>
 
 #include "engine/gguf_metadata.h"
-#include "run/language_model.h"
+#include "model_files/language_model.h"
 
 /// Tokenizers as GGUF's metadata have them ("tokenizer.ggml.").
-namespace argosy::run {
+namespace argosy::model_files {
 
 /// throws Error (file): a key is missing or of another kind, lists differ in length, the tokenizer
 /// is of a kind that is not known here
@@ -20,4 +20,4 @@ std::unique_ptr<text::Tokenizer> read_gguf_tokenizer(const GgufMetadata& metadat
 void write_gguf_tokenizer(const text::Tokenizer& tokenizer, int64_t entries, GgufMetadata& metadata,
                           std::deque<std::string>& texts);
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

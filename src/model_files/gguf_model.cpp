@@ -2,10 +2,10 @@
 
 #include "base/error.h"
 #include "engine/gguf.h"
-#include "run/gguf_vocabulary.h"
-#include "run/model_files.h"
+#include "model_files/format_tables.h"
+#include "model_files/gguf_vocabulary.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 const models::LanguageFormat& format_of(const GgufMetadata& metadata, const Path& file) {
@@ -124,4 +124,4 @@ LanguageModel open_gguf_model(const Path& file) {
   return model;
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -1,11 +1,11 @@
-#include "run/model_files.h"
+#include "model_files/format_tables.h"
 
 #include <algorithm>
 #include <unordered_map>
 
 #include "base/error.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 using models::LanguageOptions;
@@ -151,4 +151,4 @@ void expect_fit(const text::Tokenizer& tokenizer, const LanguageOptions& options
                "use the tokenizer that belongs to the model");
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

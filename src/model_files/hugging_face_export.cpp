@@ -2,13 +2,13 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
-#include "run/hugging_face_config.h"
-#include "run/hugging_face_rotary.h"
-#include "run/model_export.h"
-#include "run/model_files.h"
-#include "run/weight_conversion.h"
+#include "model_files/export.h"
+#include "model_files/format_tables.h"
+#include "model_files/hugging_face_config.h"
+#include "model_files/hugging_face_rotary.h"
+#include "model_files/weight_conversion.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -97,4 +97,4 @@ std::vector<FormatShare> write_hugging_face_model(const LanguageModel& model, co
   return shares;
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -8,7 +8,7 @@
 
 /// LanguageOptions::rotary_divisors as "rope_scaling" of config.json has them: a JSON object, or
 /// null where there are none.
-namespace argosy::run {
+namespace argosy::model_files {
 
 /// The options say base and width of heads.
 /// throws  Error (file): a kind that is not known, a number that is missing or out of its limits
@@ -17,4 +17,4 @@ std::vector<float> read_rotary_scaling(std::string_view json,
 
 std::string rotary_scaling(const models::LanguageOptions& options);
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

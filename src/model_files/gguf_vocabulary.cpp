@@ -1,15 +1,15 @@
-#include "run/gguf_vocabulary.h"
+#include "model_files/gguf_vocabulary.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "base/error.h"
-#include "run/model_files.h"
+#include "model_files/format_tables.h"
 #include "text/character_tokenizer.h"
 #include "text/gguf_vocabulary.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 std::string key(const char* name) { return std::string("tokenizer.ggml.") + name; }
@@ -90,4 +90,4 @@ void write_gguf_tokenizer(const text::Tokenizer& tokenizer, int64_t entries, Ggu
     metadata.set(key("add_space_prefix"), GgufValue::of(*vocabulary.add_space_prefix));
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

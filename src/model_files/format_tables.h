@@ -4,11 +4,11 @@
 #include <string>
 #include <string_view>
 
+#include "model_files/language_model.h"
 #include "models/language_format.h"
-#include "run/language_model.h"
 
 /// What the readers and writers of models in other programs' files share.
-namespace argosy::run {
+namespace argosy::model_files {
 
 /// What a file says of a key: a number, checked to be whole if `whole`; nothing where it is silent.
 using OptionLookup = std::function<std::optional<double>(const std::string& key, bool whole)>;
@@ -60,6 +60,5 @@ void expect_fit(const text::Tokenizer& tokenizer, const models::LanguageOptions&
 
 LanguageModel open_gguf_model(const Path& file);
 LanguageModel open_hugging_face_model(const Path& folder);
-LanguageModel open_run_model(const Path& folder);
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "base/random.h"
-#include "run/model_files.h"
+#include "model_files/format_tables.h"
 #include "text/bpe_tokenizer.h"
 #include "text/spelling.h"
 #include "text/tokenizer_json.h"
@@ -36,19 +36,19 @@ inline text::BpeDefinition tiny_vocabulary() {
 }
 
 /// A model that nobody trained, in memory.
-inline run::LanguageModel tiny_model(const models::LanguageFormat& format,
-                                     const models::LanguageOptions& options) {
-  run::LanguageModel model;
+inline model_files::LanguageModel tiny_model(const models::LanguageFormat& format,
+                                             const models::LanguageOptions& options) {
+  model_files::LanguageModel model;
   model.name = "tiny";
   model.path = "tiny";
   model.options = options;
   auto numbers = std::make_shared<std::vector<std::vector<float>>>();
-  for (const run::NamedWeight& named :
-       run::named_weights(format, model.options, &models::WeightName::name)) {
+  for (const model_files::NamedWeight& named :
+       model_files::named_weights(format, model.options, &models::WeightName::name)) {
     const NamedNumbers random(named.name);
     std::vector<float>& of_one = numbers->emplace_back(count(named.shape));
     for (size_t i = 0; i < of_one.size(); ++i) of_one[i] = random(i);
-    run::Weight& weight = model.weights.emplace_back();
+    model_files::Weight& weight = model.weights.emplace_back();
     weight.name = named.name;
     weight.shape = named.shape;
     weight.bytes = std::as_bytes(std::span(of_one));
@@ -79,14 +79,15 @@ inline models::LanguageOptions tiny_options(std::string_view architecture) {
   return options;
 }
 
-inline run::LanguageModel tiny_model(bool tied = true, int64_t width = 32,
-                                     const models::LanguageFormat& format = models::kLlamaFormat) {
+inline model_files::LanguageModel tiny_model(
+    bool tied = true, int64_t width = 32,
+    const models::LanguageFormat& format = models::kLlamaFormat) {
   models::LanguageOptions options = tiny_options(format.architecture);
   options.width = width, options.tied = tied;
   return tiny_model(format, options);
 }
 
-inline run::LanguageModel tiny_grok(bool tied = true) {
+inline model_files::LanguageModel tiny_grok(bool tied = true) {
   return tiny_model(tied, 32, models::kGrokFormat);
 }
 

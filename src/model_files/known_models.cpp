@@ -1,4 +1,4 @@
-#include "run/known_models.h"
+#include "model_files/known_models.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/nearest.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 namespace fs = std::filesystem;
@@ -176,4 +176,4 @@ Path get_model(const std::string& name) {
   return folder;
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -1,4 +1,4 @@
-#include "run/hugging_face_config.h"
+#include "model_files/hugging_face_config.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,10 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "run/hugging_face_rotary.h"
+#include "model_files/hugging_face_rotary.h"
 #include "text/json_reader.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 using Json = nlohmann::json;
@@ -123,4 +123,4 @@ std::string find_chat_template(const Path& folder) {
   return read_chat_template(read_file(config, kMostBytes), config);
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

@@ -4,12 +4,12 @@
 
 #include "base/error.h"
 #include "engine/gguf.h"
-#include "run/gguf_vocabulary.h"
-#include "run/model_export.h"
-#include "run/model_files.h"
-#include "run/weight_conversion.h"
+#include "model_files/export.h"
+#include "model_files/format_tables.h"
+#include "model_files/gguf_vocabulary.h"
+#include "model_files/weight_conversion.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 /// The weights as the new file has them: its names, formats and order of rows, but no bytes.
@@ -99,4 +99,4 @@ std::vector<FormatShare> write_gguf_model(const LanguageModel& model, const Path
   return conversion.shares();
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

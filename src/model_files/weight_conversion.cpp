@@ -1,4 +1,4 @@
-#include "run/weight_conversion.h"
+#include "model_files/weight_conversion.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 
 std::span<const std::byte> WeightConversion::convert(const Weight& from, const Weight& to) {
   const int64_t rows = from.rows(), columns = from.columns();
@@ -90,4 +90,4 @@ BlockFormat quantised_format(const StoredTensor& weight, int64_t vocabulary, Blo
   return fits(format, weight.columns()) ? format : f16;
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files

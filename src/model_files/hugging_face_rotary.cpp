@@ -1,4 +1,4 @@
-#include "run/hugging_face_rotary.h"
+#include "model_files/hugging_face_rotary.h"
 
 #include <fmt/format.h>
 
@@ -6,10 +6,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "model_files/format_tables.h"
 #include "models/rotary_scaling.h"
-#include "run/model_files.h"
 
-namespace argosy::run {
+namespace argosy::model_files {
 namespace {
 
 using Json = nlohmann::json;
@@ -132,4 +132,4 @@ std::string rotary_scaling(const models::LanguageOptions& options) {
       .dump();
 }
 
-}  // namespace argosy::run
+}  // namespace argosy::model_files
