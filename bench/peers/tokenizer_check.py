@@ -90,7 +90,7 @@ def encode_with_argosy(argosy, tokenizer, texts, folder):
     lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     store = folder / "store"
     seconds = run(argosy, "data", "tokens", lines, "--tokenizer", tokenizer, "--to", store,
-                  "--chat", "plain", "--strict", "--threads", "1")
+                  "--chat-format", "plain", "--strict", "--threads", "1")
     info = json.loads((store / "store.json").read_text())
     width = np.uint16 if info["vocabulary"] <= 65536 else np.uint32
     tokens = np.fromfile(store / "tokens.bin", width)

@@ -13,12 +13,15 @@
 #include "base/error.h"
 #include "base/signals.h"
 #include "cli/commands.h"
+#include "cli/limits.h"
 #include "cli/line_reader.h"
 #include "run/language_model.h"
 #include "serve/conversation.h"
 
 namespace argosy::cli {
 namespace {
+
+constexpr const char* kCommand = "argosy chat";
 
 struct Options {
   std::string model, system, chat_format;
@@ -36,21 +39,15 @@ constexpr const char* kHelp =
     "A line that ends in \\ goes on in the next; \"\"\" opens and closes a text of many lines,\n"
     "which may begin with a / too. Ctrl-C stops an answer, or leaves what is being typed.\n";
 
-void require(bool holds, const char* flag, double value, const char* limits) {
-  if (!holds)
-    throw Error({.what = fmt::format("{} is {}, it may be {}", flag, value, limits),
-                 .where = "argosy chat",
-                 .fix = "give another value"});
-}
-
 serve::ConversationOptions conversation_options(const Options& o) {
-  require(o.temperature >= 0 && o.temperature <= 100, "--temperature", o.temperature, "0 to 100");
-  require(o.top_p >= 0 && o.top_p <= 1, "--top-p", o.top_p, "0 to 1");
-  require(o.min_p >= 0 && o.min_p <= 1, "--min-p", o.min_p, "0 to 1");
-  require(o.repetition_penalty > 0 && o.repetition_penalty <= 100, "--repetition-penalty",
+  require(o.temperature >= 0 && o.temperature <= 100, kCommand, "--temperature", o.temperature,
+          "0 to 100");
+  require(o.top_p >= 0 && o.top_p <= 1, kCommand, "--top-p", o.top_p, "0 to 1");
+  require(o.min_p >= 0 && o.min_p <= 1, kCommand, "--min-p", o.min_p, "0 to 1");
+  require(o.repetition_penalty > 0 && o.repetition_penalty <= 100, kCommand, "--repetition-penalty",
           o.repetition_penalty, "above 0, up to 100");
   for (const auto& [flag, value] : {std::pair{"--top-k", o.top_k}, {"--max-tokens", o.max_tokens}})
-    require(value >= 0, flag, static_cast<double>(value), "0 or more");
+    require(value >= 0, kCommand, flag, static_cast<double>(value), "0 or more");
   return {.system = o.system,
           .chat_format = o.chat_format,
           .max_tokens = o.max_tokens,
@@ -197,6 +194,7 @@ int talk(serve::Conversation& conversation, const Options& options) {
     if (!said) {
       if (at_terminal) fmt::print(stderr, "\n");
       if (!interrupted) return 0;
+      if (!at_terminal) return kInterruptedExitCode;
       continue;
     }
     if (said->text.find_first_not_of(" \t\n\r") == std::string::npos) continue;
@@ -205,7 +203,10 @@ int talk(serve::Conversation& conversation, const Options& options) {
       continue;
     }
     try {
-      conclude(conversation.ask(said->text, listener(options.json)), options);
+      const serve::Answer answer = conversation.ask(said->text, listener(options.json));
+      conclude(answer, options);
+      // at a terminal an answer is stopped and the talk goes on; a list of questions is ended
+      if (!at_terminal && answer.finish == serve::Finish::cancelled) return kInterruptedExitCode;
     } catch (const Error& error) {
       if (!at_terminal) throw;
       fmt::print(stderr, "{}\n", error.what());  // a text too long, say: the next may do

@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "cli/commands.h"
 #include "cli/json_output.h"
+#include "cli/limits.h"
 #include "cli/table.h"
 #include "model_files/export.h"
 #include "model_files/known_models.h"
@@ -25,17 +26,10 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 using model_files::FormatShare;
 using model_files::LanguageModel;
+using run::grouped;
 
 std::string text_of(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
-}
-
-/// "134,515,008"
-std::string grouped(int64_t number) {
-  std::string text = fmt::format("{}", number);
-  for (auto at = std::ssize(text) - 3; at > 0; at -= 3)
-    text.insert(static_cast<size_t>(at), 1, ',');
-  return text;
 }
 
 std::function<int()> get(Arguments& arguments) {
@@ -179,7 +173,8 @@ std::function<int()> info(Arguments& arguments) {
                        "model; grok-1: what it would be, without its weights");
   arguments.option("--json", options->json, kJsonHelp);
   return [options] {
-    if (const auto published = run::published_model(options->model))
+    if (const auto published = run::published_model(options->model);
+        published && !fs::exists(options->model))
       return print_published(options->model, *published, options->json);
     const LanguageModel model = run::open_language_model(options->model);
     if (!on_standard_output(options->json)) print_info(model);
@@ -264,6 +259,8 @@ std::function<int()> conversion(Arguments& arguments, const char* to_help, const
                    "a text: the loss on it is printed, of the model as it was and as written");
   arguments.option("--tokens", options->tokens, "of the text at most");
   return [options] {
+    require(options->tokens >= 2, "argosy model", "--tokens", static_cast<double>(options->tokens),
+            "2 or more");
     const Path to = options->to;
     const bool gguf = to.extension() == ".gguf";
     const auto format = wanted_format(*options, !gguf);

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "base/byte_size.h"
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "cli/commands.h"
+#include "cli/limits.h"
 #include "run/language_model.h"
 #include "serve/api.h"
 #include "serve/conversation.h"
@@ -17,6 +19,8 @@
 namespace argosy::cli {
 namespace {
 
+constexpr const char* kCommand = "argosy serve";
+
 struct Options {
   std::string model, name, key, cors, chat_format, cache = "1 GiB";
   serve::ServerOptions server;
@@ -24,38 +28,44 @@ struct Options {
   double grace_s = 10;
 };
 
-void require(bool truth, const char* flag, double value, const char* limits) {
-  if (!truth)
-    throw Error({.what = fmt::format("{} is {}, it may be {}", flag, value, limits),
-                 .where = "argosy serve",
-                 .fix = "give another value"});
-}
-
 void check_options(const Options& options) {
   const auto number = [](int64_t value) { return static_cast<double>(value); };
   const serve::ServerOptions& server = options.server;
-  require(server.port >= 0 && server.port <= 65535, "--port", number(server.port), "0 to 65535");
-  require(options.context >= 0, "--context", number(options.context), "0 or more tokens");
-  require(options.parallel >= 1 && options.parallel <= 64, "--parallel", number(options.parallel),
-          "1 to 64");
-  require(options.grace_s >= 0 && options.grace_s <= 3600, "--grace", options.grace_s,
+  require(server.port >= 0 && server.port <= 65535, kCommand, "--port", number(server.port),
+          "0 to 65535");
+  require(options.context >= 0, kCommand, "--context", number(options.context), "0 or more tokens");
+  require(options.parallel >= 1 && options.parallel <= 64, kCommand, "--parallel",
+          number(options.parallel), "1 to 64");
+  require(options.grace_s >= 0 && options.grace_s <= 3600, kCommand, "--grace", options.grace_s,
           "0 to 3600 s");
-  require(server.connections >= 1 && server.connections <= 1'000'000, "--connections",
+  require(server.connections >= 1 && server.connections <= 1'000'000, kCommand, "--connections",
           number(server.connections), "1 to 1000000");
+}
+
+/// A model whose template is of no known format can still continue texts.
+std::optional<text::ChatTemplate> chat_of(const model_files::LanguageModel& model,
+                                          const std::string& format) {
+  if (!format.empty()) return serve::chat_template_of(model, format);
+  try {
+    return serve::chat_template_of(model, format);
+  } catch (const Error& error) {
+    log::warning("no conversations, texts alone: {}", error.what());
+    return {};
+  }
 }
 
 int run(const Options& options) {
   check_options(options);
   const size_t cache_bytes = read_byte_size(options.cache, "--cache");
   stop_on_signals();
-  serve::Api api({.key = options.key, .cors_origin = options.cors});
+  const bool local = serve::is_local(options.server.host);
+  serve::Api api({.key = options.key, .cors_origin = options.cors, .local = local});
   // listens first: what is wrong with the address is said before the model is loaded
   serve::Server server(
       options.server, [&](const auto& exchange) { api.handle(exchange); },
       [&](const auto& request, const auto& ended) { api.ended(request, ended); });
-  api.count_connections([&] { return server.connections(); });
   const model_files::LanguageModel model = run::open_language_model(options.model);
-  auto chat = serve::chat_template_of(model, options.chat_format);
+  auto chat = chat_of(model, options.chat_format);
   const auto generator = serve::open_generator(
       model,
       {.context = options.context, .sequences = options.parallel, .cache_bytes = cache_bytes});
@@ -65,8 +75,7 @@ int run(const Options& options) {
   const bool ipv6 = options.server.host.find(':') != std::string::npos;
   log::info("{} is served at http://{}{}{}:{}/ (chat page; OpenAI's API below /v1)", served.name,
             ipv6 ? "[" : "", options.server.host, ipv6 ? "]" : "", server.port());
-  if (options.key.empty() && options.server.host != "127.0.0.1" &&
-      options.server.host != "localhost" && options.server.host != "::1")
+  if (options.key.empty() && !local)
     log::warning("others reach this server, and no key is asked for; give --api-key");
   while (!stop_asked) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   log::info("stopping: what runs has {} s to end", options.grace_s);

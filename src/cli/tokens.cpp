@@ -26,7 +26,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> texts;
-  std::string to, tokenizer = "bpe", chat, json;
+  std::string to, tokenizer = "bpe", chat_format, json;
   int64_t vocabulary = 8192;
   bool strict = false;
 };
@@ -77,22 +77,23 @@ Reader find_reader(const std::vector<Path>& files, const Options& options) {
     for_each_text(files, options.strict, [&](std::string_view text) { all += text; });
     return {text::CharacterTokenizer::of_text(all, files[0]), [] { return std::nullopt; }};
   }
+  const auto chat = [](const std::string& jinja, const Path& where) {
+    return [=] {
+      return jinja.empty() ? std::nullopt
+                           : std::optional(text::ChatTemplate::of_text(jinja, where));
+    };
+  };
   if (text::has_tokenizer(options.tokenizer))
     return {text::open_tokenizer(options.tokenizer),
-            [folder = options.tokenizer] { return text::find_chat_template(folder); }};
+            chat(text::find_chat_template(options.tokenizer), options.tokenizer)};
   model_files::LanguageModel model = run::open_language_model(options.tokenizer);
-  const auto chat = [jinja = model.chat_template,
-                     where = model.path]() -> std::optional<text::ChatTemplate> {
-    if (jinja.empty()) return std::nullopt;
-    return text::ChatTemplate::of_text(jinja, where);
-  };
-  return {std::move(model.tokenizer), chat};
+  return {std::move(model.tokenizer), chat(model.chat_template, model.path)};
 }
 
 /// The format of what may be conversations.
 std::optional<text::ChatTemplate> find_chat(const std::vector<Path>& files, const Reader& reader,
                                             const Options& options) {
-  if (!options.chat.empty()) return text::ChatTemplate::named(options.chat);
+  if (!options.chat_format.empty()) return text::ChatTemplate::named(options.chat_format);
   const bool may_be = std::any_of(files.begin(), files.end(),
                                   [](const Path& file) { return file.extension() == ".jsonl"; });
   return may_be ? reader.chat() : std::nullopt;
@@ -162,7 +163,7 @@ std::function<int()> data_tokens(Arguments& arguments) {
       "bpe (learned from the texts), characters, a file or folder with a tokenizer, or "
       "a model: GGUF file, folder or name");
   arguments.option("--vocabulary", options->vocabulary, "tokens of a learned tokenizer");
-  arguments.option("--chat", options->chat,
+  arguments.option("--chat-format", options->chat_format,
                    fmt::format("format of conversations: {}; by itself the tokenizer's",
                                fmt::join(text::chat_formats(), ", ")));
   arguments.flag("--strict", options->strict, "end at the first line that would be left out");

@@ -103,24 +103,4 @@ std::vector<std::string> read_weight_index(std::string_view text, const Path& fi
   return {names.begin(), names.end()};
 }
 
-std::string read_chat_template(std::string_view text, const Path& file) {
-  const Json found = read_object(text, file).value("chat_template", Json());
-  if (found.is_null()) return "";
-  if (found.is_string()) return found.get<std::string>();
-  if (found.is_array())  // several, by name
-    for (const Json& one : found)
-      if (one.is_object() && one.value("name", Json()) == "default" &&
-          one.value("template", Json()).is_string())
-        return one["template"].get<std::string>();
-  fail_model(file, "chat_template is neither a text nor a list with one that is named default");
-}
-
-std::string find_chat_template(const Path& folder) {
-  constexpr size_t kMostBytes = size_t{1} << 26;
-  const Path plain = folder / kChatTemplateFile, config = folder / "tokenizer_config.json";
-  if (std::filesystem::exists(plain)) return read_file(plain, kMostBytes);
-  if (!std::filesystem::exists(config)) return "";
-  return read_chat_template(read_file(config, kMostBytes), config);
-}
-
 }  // namespace argosy::model_files

@@ -21,11 +21,4 @@ HuggingFaceConfig read_config(std::string_view json, const Path& file);
 /// model.safetensors.index.json: the names of the files with the weights, each once.
 std::vector<std::string> read_weight_index(std::string_view json, const Path& file);
 
-/// tokenizer_config.json: the template of conversations; "" if there is none.
-std::string read_chat_template(std::string_view json, const Path& file);
-
-inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
-/// The template of a folder, from either file; "" if there is none.
-std::string find_chat_template(const Path& folder);
-
 }  // namespace argosy::model_files

@@ -7,6 +7,7 @@
 #include "model_files/hugging_face_config.h"
 #include "model_files/hugging_face_rotary.h"
 #include "model_files/weight_conversion.h"
+#include "text/chat_template.h"
 
 namespace argosy::model_files {
 namespace {
@@ -92,7 +93,7 @@ std::vector<FormatShare> write_hugging_face_model(const LanguageModel& model, co
   write_json(partial.path() / "generation_config.json", ids);
   model.tokenizer->write(partial.path());
   if (!model.chat_template.empty())
-    write_file(partial.path() / kChatTemplateFile, model.chat_template);
+    write_file(partial.path() / text::kChatTemplateFile, model.chat_template);
   partial.commit();
   return shares;
 }

@@ -4,6 +4,7 @@
 #include "engine/safetensors.h"
 #include "model_files/format_tables.h"
 #include "model_files/hugging_face_config.h"
+#include "text/chat_template.h"
 #include "text/tokenizer_files.h"
 
 namespace argosy::model_files {
@@ -70,7 +71,7 @@ LanguageModel open_hugging_face_model(const Path& folder) {
   model.mapping = std::move(files);
   model.tokenizer = text::open_tokenizer(folder);
   expect_fit(*model.tokenizer, model.options, folder);
-  model.chat_template = find_chat_template(folder);
+  model.chat_template = text::find_chat_template(folder);
   return model;
 }
 

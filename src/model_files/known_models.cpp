@@ -115,7 +115,10 @@ std::vector<std::string> installed_models() {
   for (const auto& entry : fs::directory_iterator(models_folder(), error)) {
     const Path path = entry.path();
     if (path.filename().string().starts_with('.')) continue;
-    if (entry.is_directory(error) || path.extension() == ".gguf") names.push_back(path.stem());
+    if (entry.is_directory(error))
+      names.push_back(path.filename());  // a name may have a dot
+    else if (path.extension() == ".gguf")
+      names.push_back(path.stem());
   }
   std::ranges::sort(names);
   return names;

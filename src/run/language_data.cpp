@@ -8,11 +8,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "model_files/hugging_face_config.h"
 #include "run/language_model.h"
 #include "run/learned_text.h"
 #include "run/start_model.h"
 #include "text/character_tokenizer.h"
+#include "text/chat_template.h"
 #include "text/token_samples.h"
 #include "text/token_store.h"
 #include "text/tokenizer_files.h"
@@ -52,7 +52,7 @@ Start start_of(const Recipe& recipe) {
   const std::string& start = recipe.training.start_from;
   if (start.empty()) return {};
   if (!starts_from_model(recipe))
-    return {text::open_tokenizer(start), model_files::find_chat_template(start)};
+    return {text::open_tokenizer(start), text::find_chat_template(start)};
   model_files::LanguageModel model = open_language_model(start);
   return {std::move(model.tokenizer), model.chat_template};
 }
@@ -63,7 +63,7 @@ class TokenData : public LanguageData {
   const text::Tokenizer& tokenizer() const override { return *tokenizer_; }
   void remember(const Path& run) const override {
     if (!start_.chat_template.empty())
-      write_file(run / model_files::kChatTemplateFile, start_.chat_template);
+      write_file(run / text::kChatTemplateFile, start_.chat_template);
     write_learned_text(run, learned_);
     tokenizer_->write(run);  // last: a run that has it needs its start no more
   }

@@ -6,10 +6,10 @@
 
 #include "engine/safetensors.h"
 #include "model_files/format_tables.h"
-#include "model_files/hugging_face_config.h"
 #include "model_files/known_models.h"
 #include "run/language_training.h"
 #include "run/run_folder.h"
+#include "text/chat_template.h"
 #include "text/tokenizer_files.h"
 
 namespace argosy::run {
@@ -53,7 +53,7 @@ LanguageModel open_run_model(const Path& folder) {
   model.path = file;
   model.kind = "run";
   model.tokenizer = text::open_tokenizer(folder);
-  model.chat_template = model_files::find_chat_template(folder);
+  model.chat_template = text::find_chat_template(folder);
   model.options = language_options(recipe, vocabulary_of(recipe, *model.tokenizer));
   /// The file, and the matrices that are not in it as they are.
   struct Mapping {

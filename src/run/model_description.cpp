@@ -16,15 +16,14 @@ std::string part_of(const std::string& name) {
   return "norms";
 }
 
-/// 12345678 -> "12,345,678"
+}  // namespace
+
 std::string grouped(int64_t number) {
   std::string digits = fmt::format("{}", number);
   for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > 0; at -= 3)
     digits.insert(static_cast<size_t>(at), ",");
   return digits;
 }
-
-}  // namespace
 
 ModelDescription describe(const models::LanguageOptions& options, int64_t tokens) {
   ModelDescription found{.options = options, .tokens = tokens};

@@ -28,6 +28,9 @@ ModelDescription describe(const models::LanguageOptions& options, int64_t tokens
 /// The sizes of a model that was published, by name ("grok-1"); nothing for other names.
 std::optional<models::LanguageOptions> published_model(std::string_view name);
 
+/// 12345678 -> "12,345,678"
+std::string grouped(int64_t number);
+
 /// Some lines for people.
 std::string to_text(const ModelDescription& description);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <span>
 
 #include "base/base64.h"
@@ -54,10 +55,9 @@ struct Routes {
   static void metrics(const Context& context) {
     const ServedModel* model = context.api.model_;
     const auto state = model ? model->generator.state() : GeneratorState();
-    const auto& connections = context.api.connections_;
     context.exchange->answer({.type = "text/plain; version=0.0.4; charset=utf-8",
                               .body = context.api.metrics_.text(model ? &state : nullptr,
-                                                                connections ? connections() : 0)});
+                                                                context.exchange->connections())});
   }
 
   static Json model_json(const ServedModel& model) {
@@ -190,6 +190,29 @@ std::string key_of(std::string_view authorization) {
   return "";
 }
 
+/// The name in "name", "name:port", "[::1]:port".
+std::string_view name_of(std::string_view host) {
+  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  return host.substr(0, host.find(':'));
+}
+
+/// "%20" as what it stands for.
+std::string decoded(std::string_view path) {
+  std::string text;
+  for (size_t i = 0; i < path.size(); ++i) {
+    unsigned byte = 0;
+    const char* digits = path.data() + i + 1;
+    if (path[i] == '%' && i + 2 < path.size() &&
+        std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      text += static_cast<char>(byte);
+      i += 2;
+    } else {
+      text += path[i];
+    }
+  }
+  return text;
+}
+
 /// A path as a line of a log can hold it.
 std::string printable(std::string_view path) {
   std::string text;
@@ -199,11 +222,11 @@ std::string printable(std::string_view path) {
 
 }  // namespace
 
-void Api::open(const ServedModel& model) { model_ = &model; }
-
-void Api::count_connections(std::function<int64_t()> connections) {
-  connections_ = std::move(connections);
+bool is_local(std::string_view host) {
+  return host == "localhost" || host == "127.0.0.1" || host == "::1";
 }
+
+void Api::open(const ServedModel& model) { model_ = &model; }
 
 void Api::expect_key(const HttpRequest& request) const {
   if (options_.key.empty()) return;
@@ -217,13 +240,23 @@ void Api::expect_key(const HttpRequest& request) const {
                    .code = "invalid_api_key"};
 }
 
-HttpResponse Api::preflight(const std::string& methods) const {
+/// Without a key the page's name is all that tells it from another's, and a page may have given
+/// its own name this machine's address.
+bool Api::is_own_page(const HttpRequest& request) const {
+  if (request.origin != "http://" + request.host && request.origin != "https://" + request.host)
+    return false;
+  return !options_.local || !options_.key.empty() || is_local(name_of(request.host));
+}
+
+HttpResponse Api::preflight(const HttpRequest& request, const std::string& methods) const {
   HttpResponse response{.status = 204, .type = "", .headers = {{"Allow", methods}}};
   if (!options_.cors_origin.empty())
-    response.headers.insert(response.headers.end(),
-                            {{"Access-Control-Allow-Methods", methods},
-                             {"Access-Control-Allow-Headers", "Authorization, Content-Type"},
-                             {"Access-Control-Max-Age", "600"}});
+    response.headers.insert(
+        response.headers.end(),
+        {{"Access-Control-Allow-Methods", methods},
+         {"Access-Control-Allow-Headers",
+          request.asked_headers.empty() ? "Authorization, Content-Type" : request.asked_headers},
+         {"Access-Control-Max-Age", "600"}});
   return response;
 }
 
@@ -231,13 +264,12 @@ void Api::answer(const std::shared_ptr<Exchange>& exchange) {
   const HttpRequest& request = exchange->request();
   const Route* route = route_of(request.path);
   if (request.method == "OPTIONS")
-    return exchange->answer(preflight(!route                  ? "GET, POST"
-                                      : route->method == kGet ? "GET, HEAD"
-                                                              : "POST"));
+    return exchange->answer(preflight(request, !route                  ? "GET, POST"
+                                               : route->method == kGet ? "GET, HEAD"
+                                                                       : "POST"));
   // a page of another server that a browser shows may send requests here, but get no answer of use
-  const bool own = request.origin.empty() || request.origin == "http://" + request.host ||
-                   request.origin == "https://" + request.host;
-  if (!own && options_.cors_origin != "*" && options_.cors_origin != request.origin)
+  if (!request.origin.empty() && !is_own_page(request) && options_.cors_origin != "*" &&
+      options_.cors_origin != request.origin)
     throw ApiError{.status = 403,
                    .type = "permission_error",
                    .message = fmt::format("pages of {} may not ask this server; allow them with "
@@ -262,7 +294,7 @@ void Api::answer(const std::shared_ptr<Exchange>& exchange) {
   const ServedModel* model = model_;
   if (route->needs_model && !model)
     throw ApiError{.status = 503, .type = "unavailable_error", .message = "Loading model"};
-  route->run({*this, exchange, model, request.path.substr(route->path.size())});
+  route->run({*this, exchange, model, decoded(request.path.substr(route->path.size()))});
 }
 
 void Api::handle(const std::shared_ptr<Exchange>& exchange) {

@@ -1,6 +1,5 @@
 #pragma once
 #include <atomic>
-#include <functional>
 
 #include "serve/http.h"
 #include "serve/metrics.h"
@@ -9,10 +8,17 @@
 namespace argosy::serve {
 
 struct ApiOptions {
-  std::string key;           ///< "": nobody needs one
-  std::string cors_origin;   ///< whose pages may ask, "*" for all; "": this server's alone
+  std::string key;          ///< "": nobody needs one
+  std::string cors_origin;  ///< whose pages may ask, "*" for all; "": this server's alone
+  /// Only this machine reaches the server: its own pages are those of this machine's names. Another
+  /// name that leads here is that of a page that would get past its browser's walls (DNS
+  /// rebinding).
+  bool local = false;
   bool log_requests = true;  ///< a line each
 };
+
+/// Whether an address or name is one of the machine itself: localhost, 127.0.0.1, ::1.
+bool is_local(std::string_view host);
 
 /// OpenAI's API, what monitors a server, and the chat page.
 /// threads  any number at once
@@ -22,8 +28,6 @@ class Api {
 
   /// From now on it answers with this model, which must outlive it; before, it says that it loads.
   void open(const ServedModel& model);
-  /// For /metrics.
-  void count_connections(std::function<int64_t()> connections);
 
   void handle(const std::shared_ptr<Exchange>& exchange);      ///< a Handler
   void ended(const HttpRequest& request, const Ended& ended);  ///< counts and logs
@@ -32,11 +36,11 @@ class Api {
   friend struct Routes;
   void answer(const std::shared_ptr<Exchange>& exchange);
   void expect_key(const HttpRequest& request) const;
-  HttpResponse preflight(const std::string& methods) const;
+  bool is_own_page(const HttpRequest& request) const;
+  HttpResponse preflight(const HttpRequest& request, const std::string& methods) const;
 
   ApiOptions options_;
   std::atomic<const ServedModel*> model_{nullptr};
-  std::function<int64_t()> connections_;
   Metrics metrics_;
 };
 

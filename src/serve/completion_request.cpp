@@ -134,7 +134,8 @@ std::vector<text::ToolCall> read_calls(Fields& message) {
     const Json* function = call.object("function");
     if (!function) call.refuse("function", "it is missing; give {name, arguments}");
     Fields named(*function, call.path_of("function"));
-    calls.push_back({named.text("name"), named.text("arguments", "{}")});
+    const std::string arguments = named.text("arguments", "");  // "" of functions without any
+    calls.push_back({named.text("name"), arguments.empty() ? "{}" : arguments});
     if (!parse_json(calls.back().arguments, named.path_of("arguments")).is_object())
       named.refuse("arguments", "it is no JSON object; give one as a string");
   }

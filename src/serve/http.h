@@ -12,6 +12,7 @@ namespace argosy::serve {
 struct HttpRequest {
   std::string method, path, query;  ///< "GET", "/v1/models", what follows '?'
   std::string authorization, origin, host;
+  std::string asked_headers;  ///< of a preflight: those that a page's request will have
   std::string body;
   std::string client;  ///< the address it comes from
 };
@@ -32,6 +33,7 @@ class Exchange {
   virtual const HttpRequest& request() const = 0;
   /// Of the answer, whichever it will be.
   virtual void add_header(std::string name, std::string value) = 0;
+  virtual int64_t connections() const = 0;  ///< that the server has open
   /// Any thread: runs `work` later on the exchange's own, one after the other.
   virtual void run(std::function<void()> work) = 0;
   virtual void answer(HttpResponse response) = 0;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -132,9 +133,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
     claimed_bytes_ = bytes;
     return true;
   }
-  void release_body() {
+  /// Of what was booked, more than `bytes` are free again: the whole body is there.
+  void release_body(size_t bytes = 0) {
     const std::lock_guard lock(shared_->mutex);
-    shared_->body_bytes -= std::exchange(claimed_bytes_, 0);
+    shared_->body_bytes -= claimed_bytes_ - std::min(bytes, claimed_bytes_);
+    claimed_bytes_ = std::min(bytes, claimed_bytes_);
   }
 
   void read_body() {
@@ -174,6 +177,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     refused_ = true;
     const std::string body = error_json({.status = status, .type = type, .message = message});
     HttpResponse response{.status = status, .body = body};
+    if (status == 503) response.headers.emplace_back("Retry-After", "1");
     unsent_ = head_of(response, false, false, static_cast<int64_t>(body.size())) + body;
     done_ = true;
     if (shared_->ended)
@@ -221,6 +225,10 @@ class Connection::RunningExchange : public Exchange {
   const HttpRequest& request() const override { return request_; }
   void add_header(std::string name, std::string value) override {
     headers_.emplace_back(std::move(name), std::move(value));
+  }
+  int64_t connections() const override {
+    const std::lock_guard lock(connection_->shared_->mutex);
+    return static_cast<int64_t>(connection_->shared_->open.size());
   }
   void run(std::function<void()> work) override {
     asio::post(connection_->stream_.get_executor(),
@@ -303,6 +311,7 @@ class Connection::RunningExchange : public Exchange {
 
 void Connection::handle() {
   auto message = parser_->release();
+  release_body(message.body().size());
   keep_alive_ = message.keep_alive();
   {
     const std::lock_guard lock(shared_->mutex);
@@ -318,6 +327,7 @@ void Connection::handle() {
       .authorization = text(message[http::field::authorization]),
       .origin = text(message[http::field::origin]),
       .host = text(message[http::field::host]),
+      .asked_headers = text(message[http::field::access_control_request_headers]),
       .body = std::move(message.body()),
       .client = client_,
   };

@@ -238,7 +238,8 @@ std::string BpeTokenizer::decode(const std::vector<Token>& tokens) const {
 }
 
 bool BpeTokenizer::is_special(Token token) const {
-  const EntryKind kind = definition_.entries.at(token).kind;
+  if (token < 0 || token >= vocabulary()) return false;
+  const EntryKind kind = definition_.entries[static_cast<size_t>(token)].kind;
   return kind == EntryKind::special || kind == EntryKind::unknown;
 }
 

@@ -66,11 +66,7 @@ class BpeTokenizer final : public Tokenizer {
 
   int64_t vocabulary() const override { return static_cast<int64_t>(bytes_.size()); }
   std::vector<Token> encode(std::string_view bytes, bool special) const override;
-  /// Nothing of an entry that only fills a model's table up, which a model may choose all the same.
-  std::string_view bytes(Token token) const override {
-    const auto entry = static_cast<size_t>(token);
-    return entry < bytes_.size() ? std::string_view(bytes_[entry]) : std::string_view();
-  }
+  std::string_view bytes(Token token) const override { return bytes_in(bytes_, token); }
   std::string decode(const std::vector<Token>& tokens) const override;
   bool is_special(Token token) const override;
   std::optional<Token> find(std::string_view name) const override;

@@ -19,7 +19,7 @@ class CharacterTokenizer final : public Tokenizer {
   int64_t vocabulary() const override { return static_cast<int64_t>(characters_.size()); }
   /// throws Error: a character that the vocabulary lacks
   std::vector<Token> encode(std::string_view bytes, bool special) const override;
-  std::string_view bytes(Token token) const override { return characters_.at(token); }
+  std::string_view bytes(Token token) const override { return bytes_in(characters_, token); }
   bool is_special(Token) const override { return false; }
   std::optional<Token> find(std::string_view name) const override;
   std::optional<Token> beginning() const override { return std::nullopt; }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/nearest.h"
+#include "text/json_reader.h"
 #include "text/tool_calls.h"
 
 namespace argosy::text {
@@ -51,6 +52,13 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpaces) - begin + 1);
 }
 
+bool is_system(const Message& message) {
+  return message.role == "system" || message.role == "developer";
+}
+std::string_view role_of(const Message& message) {
+  return is_system(message) ? "system" : std::string_view(message.role);
+}
+
 void render_chatml(const Conversation& conversation, Parts& parts) {
   const auto open = [&](std::string_view role) {
     parts.special("<|im_start|>").text(role).text("\n");
@@ -74,7 +82,7 @@ void render_chatml(const Conversation& conversation, Parts& parts) {
       continue;
     }
     const bool answer = turn.role == "assistant";
-    open(turn.role);
+    open(role_of(turn));
     parts.text(turn.content, answer).text(tool_calls_as_text(turn), answer);
     close(answer);
   }
@@ -93,7 +101,7 @@ void render_llama3(const Conversation& conversation, Parts& parts, const std::st
   }
   for (const Message& turn : conversation.turns) {
     const bool answer = turn.role == "assistant";
-    open(turn.role);
+    open(role_of(turn));
     parts.text(trimmed(turn.content), answer).special("<|eot_id|>", answer);
   }
   if (conversation.answer_next) open("assistant");
@@ -137,11 +145,42 @@ void render_llama2(const Conversation& conversation, Parts& parts) {
   }
 }
 
+/// Mistral's second: what the system says stands before the first question.
+void render_mistral(const Conversation& conversation, Parts& parts) {
+  std::string system;
+  if (conversation.system) system = std::string(*conversation.system) + "\n\n";
+  parts.special("<s>");
+  for (const Message& turn : conversation.turns) {
+    if (turn.role == "assistant") {
+      parts.text(turn.content, true).special("</s>", true);
+    } else {
+      parts.text("[INST] ").text(system).text(turn.content).text(" [/INST]");
+      system.clear();
+    }
+  }
+}
+
+/// Zephyr's, which TinyLlama has too: the roles are plain text.
+void render_zephyr(const Conversation& conversation, Parts& parts) {
+  const auto turn = [&](std::string_view role, std::string_view content, bool answer) {
+    parts.text("<|").text(role).text("|>\n").text(content, answer).special("</s>", answer);
+    parts.text("\n");
+  };
+  if (conversation.system) turn("system", *conversation.system, false);
+  for (const Message& message : conversation.turns)
+    turn(role_of(message), message.content, message.role == "assistant");
+  if (conversation.answer_next) parts.text("<|assistant|>\n");
+}
+
 /// For models that were never taught a format.
 void render_plain(const Conversation& conversation, Parts& parts) {
   if (conversation.system) parts.text(*conversation.system).text("\n\n");
   for (const Message& turn : conversation.turns) {
     const bool answer = turn.role == "assistant";
+    if (is_system(turn)) {
+      parts.text(turn.content).text("\n\n");
+      continue;
+    }
     parts.text(answer ? "Assistant:" : "User:");
     parts.text(" ", answer).text(turn.content, answer).text("\n", answer);
   }
@@ -150,11 +189,12 @@ void render_plain(const Conversation& conversation, Parts& parts) {
 
 struct Format {
   const char* name;
+  void (*render)(const Conversation&, Parts&);
   /// What a template text must have to be of this format, and which other names "<|...|>" it may
   /// have; empty: it is never found in a text.
-  std::vector<std::string> must, may;
-  bool tools;
-  void (*render)(const Conversation&, Parts&);
+  std::vector<std::string> must = {}, may = {};
+  bool tools = false;
+  bool systems = false;  ///< a system message may stand anywhere
   std::vector<std::string> stops = {};
   std::string_view never = {};  ///< what a template text may not have
 };
@@ -171,18 +211,39 @@ std::vector<std::string> with_date(std::vector<std::string> date) {
 
 const std::vector<Format>& formats() {
   static const std::vector<Format> table = {
-      {"chatml", {"<|im_start|>", "<|im_end|>"}, {"<|endoftext|>"}, true, render_chatml},
-      {"llama-3",
-       {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
-       {"<|begin_of_text|>"},
-       false,
-       render_llama3_0,
-       {},
-       "Today Date"},
-      {"llama-3.2", with_date({"strftime_now(", "%d %b %Y"}), kOfTools, false, render_llama3_2},
-      {"llama-3.1", with_date({"\"26 Jul 2024\""}), kOfTools, false, render_llama3_1},
-      {"llama-2", {"[INST]", "[/INST]", "<<SYS>>"}, {}, false, render_llama2},
-      {"plain", {}, {}, false, render_plain, {"\nUser:"}},
+      {.name = "chatml",
+       .render = render_chatml,
+       .must = {"<|im_start|>", "<|im_end|>"},
+       .may = {"<|endoftext|>"},
+       .tools = true,
+       .systems = true},
+      {.name = "llama-3",
+       .render = render_llama3_0,
+       .must = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"},
+       .may = {"<|begin_of_text|>"},
+       .systems = true,
+       .never = "Today Date"},
+      {.name = "llama-3.2",
+       .render = render_llama3_2,
+       .must = with_date({"strftime_now(", "%d %b %Y"}),
+       .may = kOfTools,
+       .systems = true},
+      {.name = "llama-3.1",
+       .render = render_llama3_1,
+       .must = with_date({"\"26 Jul 2024\""}),
+       .may = kOfTools,
+       .systems = true},
+      {.name = "llama-2", .render = render_llama2, .must = {"[INST]", "[/INST]", "<<SYS>>"}},
+      {.name = "mistral",
+       .render = render_mistral,
+       .must = {"'[INST] ' + message['content'] + ' [/INST]'", "message['content'] + eos_token}"}},
+      {.name = "zephyr",
+       .render = render_zephyr,
+       .must = {"'<|user|>\\n' + message['content'] + eos_token", "'<|system|>\\n'",
+                "add_generation_prompt"},
+       .may = {"<|user|>", "<|assistant|>", "<|system|>"},
+       .systems = true},
+      {.name = "plain", .render = render_plain, .systems = true, .stops = {"\nUser:"}},
   };
   return table;
 }
@@ -232,8 +293,10 @@ void check_role(const Message& message, size_t index, const Format& format) {
                  .where = fmt::format("message {}", index),
                  .fix = std::move(fix)});
   };
-  const bool system = message.role == "system" || message.role == "developer";
-  if (system && index > 0) fail("the system message is not the first", "put it first");
+  const bool system = is_system(message);
+  if (system && index > 0 && !format.systems)
+    fail(fmt::format("the chat format {} has no system message but the first", format.name),
+         "put it first");
   const bool tool = message.role == "tool" || !message.tool_calls.empty();
   if (tool && !format.tools)
     fail(fmt::format("the chat format {} has no tools", format.name), "use a model that has");
@@ -248,6 +311,26 @@ std::vector<std::string> chat_formats() {
   std::vector<std::string> names;
   for (const Format& format : formats()) names.emplace_back(format.name);
   return names;
+}
+
+std::string find_chat_template(const Path& folder) {
+  constexpr size_t kMostBytes = size_t{1} << 26;
+  const Path plain = folder / kChatTemplateFile, config = folder / "tokenizer_config.json";
+  std::error_code ignored;
+  if (std::filesystem::exists(plain, ignored)) return read_file(plain, kMostBytes);
+  if (!std::filesystem::exists(config, ignored)) return "";
+  return read_chat_template(read_file(config, kMostBytes), config);
+}
+
+std::string read_chat_template(std::string_view json, const Path& file) {
+  const nlohmann::json parsed = JsonReader::parse(json, file);
+  const JsonReader config = JsonReader(parsed, file).object();
+  if (!config.has("chat_template")) return "";
+  const JsonReader chat = config.at("chat_template");
+  if (!chat.json().is_array()) return chat.text();
+  for (size_t i = 0; i < chat.size(); ++i)  // several of them have names
+    if (chat.at(i).object().text("name", "") == "default") return chat.at(i).at("template").text();
+  return "";
 }
 
 ChatTemplate ChatTemplate::named(const std::string& name) { return {format_named(name).name, ""}; }
@@ -286,7 +369,7 @@ std::vector<PromptPart> ChatTemplate::render(std::span<const Message> messages, 
   for (size_t i = 0; i < messages.size(); ++i) check_role(messages[i], i, format);
   Conversation conversation{{}, messages, tools, answer_next};
   if (!default_system_.empty()) conversation.system = default_system_;
-  if (!messages.empty() && (messages[0].role == "system" || messages[0].role == "developer")) {
+  if (!messages.empty() && is_system(messages[0])) {
     conversation.system = messages[0].content;
     conversation.turns = messages.subspan(1);
   }

@@ -65,6 +65,12 @@ class ChatTemplate {
 
 std::vector<std::string> chat_formats();
 
+inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
+/// The template text of a folder's chat_template.jinja or tokenizer_config.json; "" if it has none.
+std::string find_chat_template(const Path& folder);
+/// That of a tokenizer_config.json. throws Error (file): it is no JSON, or of another form
+std::string read_chat_template(std::string_view json, const Path& file);
+
 /// Tokens of rendered parts, and which of them the assistant says.
 struct Prompt {
   std::vector<Token> tokens;

@@ -46,6 +46,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const Path& file, Options options
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
 bool SentencePieceTokenizer::is_special(Token token) const {
+  if (token < 0 || token >= processor_->GetPieceSize()) return false;
   return processor_->IsControl(token) || processor_->IsUnknown(token);
 }
 

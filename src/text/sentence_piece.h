@@ -26,7 +26,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   int64_t vocabulary() const override { return static_cast<int64_t>(bytes_.size()); }
   std::vector<Token> encode(std::string_view bytes, bool special) const override;
-  std::string_view bytes(Token token) const override { return bytes_.at(token); }
+  std::string_view bytes(Token token) const override { return bytes_in(bytes_, token); }
   std::string decode(const std::vector<Token>& tokens) const override;
   bool is_special(Token token) const override;
   std::optional<Token> find(std::string_view name) const override;

@@ -28,7 +28,7 @@ TokenizeReport tokenize_files(std::span<const Path> files, const Tokenizer& toke
     if (!options.chat)
       throw Error({.what = "it is a conversation, and no chat format is named",
                    .where = document.where,
-                   .fix = "name one: --chat chatml"});
+                   .fix = "name one: --chat-format chatml"});
     Prompt prompt;
     try {
       prompt = encode_conversation(document.conversation, *options.chat, tokenizer);
@@ -42,7 +42,9 @@ TokenizeReport tokenize_files(std::span<const Path> files, const Tokenizer& toke
       report.bytes += static_cast<int64_t>(message.content.size());
     ++report.conversations;
   };
+  int64_t done = 0, begun = 0;  // bytes of whole files, of texts before this one's
   const auto add = [&](const Document& document) {
+    if (report.stopped |= options.stop && *options.stop) return;
     report.bytes += static_cast<int64_t>(document.text.size());
     if (document.is_conversation()) return add_conversation(document);
     std::vector<Token> tokens = tokenizer.encode(document.text);
@@ -50,13 +52,14 @@ TokenizeReport tokenize_files(std::span<const Path> files, const Tokenizer& toke
     if (const auto beginning = tokenizer.beginning()) tokens.insert(tokens.begin(), *beginning);
     if (end) tokens.push_back(*end);
     store.add(tokens);
+    if (options.progress) options.progress(done + report.bytes - begun);
   };
-  int64_t done = 0;
   for (const Path& file : files) {
     if (options.stop && *options.stop) {
       report.stopped = true;
       break;
     }
+    begun = report.bytes;
     for_each_document(file, add, report.skipped, options.strict);
     ++report.files;
     std::error_code ignored;

@@ -23,8 +23,9 @@ class Tokenizer {
   /// plain text unless `special`. Nothing is put in front or behind.
   virtual std::vector<Token> encode(std::string_view bytes, bool special = false) const = 0;
 
-  /// What the token stands for; not always whole characters. Empty for special tokens.
-  /// token  in [0, vocabulary())
+  /// What the token stands for; not always whole characters. Empty for special tokens, and for
+  /// those beyond the vocabulary, which only fill a model's table up: it may choose one all the
+  /// same.
   virtual std::string_view bytes(Token token) const = 0;
 
   /// The text of tokens that stand at the beginning of one. Where encode() puts a space in front
@@ -45,6 +46,12 @@ class Tokenizer {
 
   /// Its files into a folder, from which open_tokenizer() (tokenizer_files.h) makes it again.
   virtual void write(const Path& folder) const = 0;
+
+ protected:
+  static std::string_view bytes_in(const std::vector<std::string>& of_all, Token token) {
+    const auto entry = static_cast<size_t>(token);
+    return entry < of_all.size() ? std::string_view(of_all[entry]) : std::string_view();
+  }
 };
 
 }  // namespace argosy::text

@@ -72,20 +72,4 @@ std::unique_ptr<Tokenizer> open_tokenizer(const Path& path) {
 
 bool has_tokenizer(const Path& path) { return find_file(path).first != nullptr; }
 
-std::optional<ChatTemplate> find_chat_template(const Path& folder) {
-  if (const Path file = folder / "chat_template.jinja"; is_file(file))
-    return ChatTemplate::of_text(read_file(file, kLargestFile), file);
-  const Path file = folder / "tokenizer_config.json";
-  if (!is_file(file)) return std::nullopt;
-  const nlohmann::json parsed = JsonReader::parse(read_file(file, kLargestFile), file);
-  const JsonReader config(parsed, file);
-  if (!config.has("chat_template")) return std::nullopt;
-  const JsonReader chat = config.at("chat_template");
-  if (!chat.json().is_array()) return ChatTemplate::of_text(chat.text(), chat.where());
-  for (size_t i = 0; i < chat.size(); ++i)  // several of them have names
-    if (chat.at(i).text("name", "") == "default")
-      return ChatTemplate::of_text(chat.at(i).at("template").text(), chat.where());
-  return std::nullopt;
-}
-
 }  // namespace argosy::text

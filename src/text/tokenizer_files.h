@@ -1,8 +1,6 @@
 #pragma once
 #include <memory>
-#include <optional>
 
-#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace argosy::text {
@@ -17,9 +15,5 @@ std::unique_ptr<Tokenizer> open_tokenizer(const Path& path);
 
 /// Whether open_tokenizer() would find a file there.
 bool has_tokenizer(const Path& path);
-
-/// The chat format that a folder's chat_template.jinja or tokenizer_config.json has; nothing where
-/// they name none. Throws Error: it is of no known format.
-std::optional<ChatTemplate> find_chat_template(const Path& folder);
 
 }  // namespace argosy::text

@@ -1,6 +1,7 @@
 // The JSON files of a model folder: config.json, the index of weights, tokenizer_config.json.
 #include "base/error.h"
 #include "model_files/hugging_face_config.h"
+#include "text/chat_template.h"
 
 using namespace argosy;
 
@@ -14,6 +15,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   };
   attempt(model_files::read_config);
   attempt(model_files::read_weight_index);
-  attempt(model_files::read_chat_template);
+  attempt(text::read_chat_template);
   return 0;
 }

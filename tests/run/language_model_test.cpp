@@ -48,12 +48,14 @@ TEST_CASE("model: what stands in the folder of models is found by name") {
   std::filesystem::create_directory(folder.path() / "smollm2");
   write_gguf_model(model, folder.path() / "smollm2" / "SomeName.Q4_1.gguf", BlockFormat::q4_1);
   write_hugging_face_model(model, folder.path() / "other", std::nullopt);
-  CHECK(installed_models() == std::vector<std::string>{"mine", "other", "smollm2"});
+  write_hugging_face_model(model, folder.path() / "SmolLM2-1.7B", std::nullopt);
+  CHECK(installed_models() == std::vector<std::string>{"SmolLM2-1.7B", "mine", "other", "smollm2"});
   CHECK(open_language_model("mine").name == "mine");
   CHECK(open_language_model("smollm2").name == "smollm2");
   CHECK(open_language_model("smollm2").find("block0/mlp/up/weight")->format == BlockFormat::q4_1);
   CHECK(open_language_model("other").parameters() == model.parameters());
-  for (const char* name : {"mine", "smollm2", "other"}) CHECK(is_model_in_files(name));
+  for (const char* name : {"mine", "smollm2", "other", "SmolLM2-1.7B"})
+    CHECK(is_model_in_files(name));
   CHECK(!is_model_in_files("another"));
   CHECK(get_model("smollm2") == folder.path() / "smollm2");  // it is there: nothing is brought
 }

@@ -128,6 +128,46 @@ TEST_CASE("api: pages of other servers may ask only if they are allowed") {
   CHECK(header(one.get("/v1/models"), "Access-Control-Allow-Origin") == "https://a.example");
 }
 
+TEST_CASE("api: a page that gave its name this machine's address is another server's page") {
+  const auto status = [](Place& place, const std::string& host, const std::string& key) {
+    return place
+        .ask({.method = "GET",
+              .path = "/v1/models",
+              .authorization = key,
+              .origin = "http://" + host,
+              .host = host})
+        .status;
+  };
+  Place local({.local = true}), locked({.key = "k", .local = true}), reached;
+  for (const char* own : {"127.0.0.1:8080", "localhost:8080", "localhost", "[::1]:8080"})
+    CHECK(status(local, own, "") == 200);
+  for (const char* other : {"evil.test:8080", "localhost.evil.test", "[::2]:8080", "[", ""})
+    CHECK_MESSAGE(status(local, other, "") == 403, other);
+  CHECK(status(locked, "evil.test", "Bearer k") == 200);  // who has the key may ask
+  CHECK(status(reached, "my.server", "") == 200);
+}
+
+TEST_CASE("api: a preflight lets in the headers that are asked for") {
+  Place one({.cors_origin = "https://a.example"}), closed;
+  const auto allowed = [](Place& place, const std::string& asked) {
+    return header(place.ask({.method = "OPTIONS",
+                             .path = "/v1/chat/completions",
+                             .origin = "https://a.example",
+                             .asked_headers = asked}),
+                  "Access-Control-Allow-Headers");
+  };
+  CHECK(allowed(one, "") == "Authorization, Content-Type");
+  CHECK(allowed(one, "authorization,x-stainless-lang") == "authorization,x-stainless-lang");
+  CHECK(allowed(closed, "authorization") == "");
+}
+
+TEST_CASE("api: a model's name in a path may be escaped") {
+  Place place;
+  CHECK(place.get("/v1/models/ec%68o").status == 200);
+  CHECK(place.get("/v1/models/ec%6").status == 404);
+  CHECK(place.get("/v1/models/echo%zz").status == 404);
+}
+
 TEST_CASE("api: until the model is there /health says that it loads") {
   Api api({});
   const auto ask = [&](const std::string& path) {

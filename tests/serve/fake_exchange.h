@@ -16,6 +16,7 @@ class FakeExchange : public serve::Exchange {
   void add_header(std::string name, std::string value) override {
     added.emplace_back(std::move(name), std::move(value));
   }
+  int64_t connections() const override { return 3; }
   void run(std::function<void()> work) override {
     const std::lock_guard lock(mutex_);
     work_.push_back(std::move(work));

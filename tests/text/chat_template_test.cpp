@@ -81,6 +81,46 @@ TEST_CASE("chat: Llama 3, Llama 2 and plain") {
   CHECK(ChatTemplate::of_text("[INST] <<SYS>> [/INST]", "t").name() == "llama-2");
 }
 
+// What transformers makes of the templates of Mistral 7B Instruct v0.2 and TinyLlama 1.1B Chat.
+TEST_CASE("chat: Mistral and Zephyr") {
+  std::vector<Message> talk = kTalk;
+  const ChatTemplate mistral = ChatTemplate::of_text(
+      "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != "
+      "(loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate') }}"
+      "{% endif %}{% if message['role'] == 'user' %}{{ '[INST] ' + message['content'] + ' [/INST]' "
+      "}}{% elif message['role'] == 'assistant' %}{{ message['content'] + eos_token}}{% endif %}"
+      "{% endfor %}",
+      "t");
+  CHECK(mistral.name() == "mistral");
+  CHECK(as_text(mistral.render(talk, true)) ==
+        "<s>[INST] Hi [/INST]Hello!</s>[INST]   Who are you?\n [/INST]");
+  const ChatTemplate zephyr = ChatTemplate::of_text(
+      "{% for message in messages %}\n{% if message['role'] == 'user' %}\n{{ '<|user|>\\n' + "
+      "message['content'] + eos_token }}\n{% elif message['role'] == 'system' %}\n"
+      "{{ '<|system|>\\n' + message['content'] + eos_token }}\n{% elif message['role'] == "
+      "'assistant' %}\n{{ '<|assistant|>\\n'  + message['content'] + eos_token }}\n{% endif %}\n"
+      "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n"
+      "{% endfor %}",
+      "t");
+  CHECK(zephyr.name() == "zephyr");
+  talk.insert(talk.begin(), {"system", "Be brief."});
+  CHECK(as_text(zephyr.render(talk, true)) ==
+        "<|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\nHello!</s>\n"
+        "<|user|>\n  Who are you?\n</s>\n<|assistant|>\n");
+  CHECK(answers_in(zephyr.render(talk, true)) == "Hello!|</s>|");
+  CHECK(as_text(mistral.render(talk, true)).starts_with("<s>[INST] Be brief.\n\nHi [/INST]"));
+}
+
+TEST_CASE("chat: a system message may stand anywhere in formats that can say so") {
+  const std::vector<Message> talk = {
+      {"system", "A"}, {"system", "B"}, {"user", "Hi"}, {"developer", "C"}};
+  CHECK(as_text(ChatTemplate::named("chatml").render(talk, false)) ==
+        "<|im_start|>system\nA<|im_end|>\n<|im_start|>system\nB<|im_end|>\n"
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>system\nC<|im_end|>\n");
+  for (const char* format : {"llama-3", "llama-3.1", "llama-3.2", "zephyr"})
+    CHECK_NOTHROW(ChatTemplate::named(format).render(talk, false));
+}
+
 TEST_CASE("chat: Llama 3.1 and 3.2 say a day in the system message, theirs or the one at hand") {
   const auto jinja = [](const std::string& date) {
     return "{{ '<|python_tag|>' '<|eom_id|>' }}" + date +
@@ -156,7 +196,7 @@ TEST_CASE("chat: tokens are those of the whole text, and the answer's are marked
 TEST_CASE("chat: an unknown template, format, role or vocabulary is said with the way out") {
   CHECK_THROWS_WITH_AS(ChatTemplate::of_text("{{ '<|user|>' }}", "m.gguf"),
                        "m.gguf: its chat template is of no known format; name the format: chatml, "
-                       "llama-3, llama-3.2, llama-3.1, llama-2, plain",
+                       "llama-3, llama-3.2, llama-3.1, llama-2, mistral, zephyr, plain",
                        Error);
   // ChatML with something more is another format
   CHECK_THROWS_AS(ChatTemplate::of_text("<|im_start|> <|im_end|> <|vision|>", "t"), Error);
@@ -171,7 +211,11 @@ TEST_CASE("chat: an unknown template, format, role or vocabulary is said with th
                        "message 1: there is no role \"robot\"; use system, user, assistant or tool",
                        Error);
   const std::vector<Message> late = {{"user", "a"}, {"system", "b"}};
-  CHECK_THROWS_AS(ChatTemplate::named("chatml").render(late, true), Error);
+  CHECK_THROWS_WITH_AS(
+      ChatTemplate::named("llama-2").render(late, true),
+      "message 1: the chat format llama-2 has no system message but the first; put "
+      "it first",
+      Error);
   const std::string tools[] = {"{}"};
   CHECK_THROWS_WITH_AS(ChatTemplate::named("llama-3").render(kTalk, true, tools),
                        doctest::Contains("the chat format llama-3 has no tools"), Error);
@@ -219,12 +263,17 @@ TEST_CASE("chat: a call whose end is missing is read, and what is no call stays 
 
 TEST_CASE("chat: the template of a folder is found in both places that files have it") {
   const test::TemporaryFolder temporary;
-  CHECK_FALSE(find_chat_template(temporary.path()));
+  CHECK(find_chat_template(temporary.path()) == "");
   write_file(temporary.path() / "tokenizer_config.json",
              R"({"chat_template": [{"name": "default", "template": "<|im_start|><|im_end|>"}]})");
-  CHECK(find_chat_template(temporary.path())->name() == "chatml");
-  write_file(temporary.path() / "tokenizer_config.json", R"({"chat_template": "mine"})");
-  CHECK_THROWS_AS(find_chat_template(temporary.path()), Error);
+  CHECK(find_chat_template(temporary.path()) == "<|im_start|><|im_end|>");
+  write_file(temporary.path() / "tokenizer_config.json",
+             R"({"chat_template": [{"name": "other", "template": "mine"}]})");
+  CHECK(find_chat_template(temporary.path()) == "");
+  for (const char* broken : {R"({"chat_template": 1})", R"({"chat_template": [1]})", "[]", "{"}) {
+    write_file(temporary.path() / "tokenizer_config.json", broken);
+    CHECK_THROWS_AS(find_chat_template(temporary.path()), Error);
+  }
   write_file(temporary.path() / "chat_template.jinja", "[INST] <<SYS>> [/INST]");
-  CHECK(find_chat_template(temporary.path())->name() == "llama-2");
+  CHECK(find_chat_template(temporary.path()) == "[INST] <<SYS>> [/INST]");
 }

@@ -42,6 +42,22 @@ std::string library_text(Random& random) {
 
 }  // namespace
 
+TEST_CASE("tokenizers: a token that only fills a model's table up has no bytes") {
+  const test::TemporaryFolder temporary;
+  train_sentence_piece(temporary.path(), "bpe");
+  const auto pieces = open_tokenizer(temporary.path());
+  const auto characters = CharacterTokenizer::of_text("abc", "test");
+  const auto pairs = test::verse_tokenizer();
+  for (const Tokenizer* tokenizer :
+       std::initializer_list<const Tokenizer*>{pieces.get(), characters.get(), pairs.get()})
+    for (const int64_t beyond : {int64_t{0}, int64_t{1}, int64_t{100'000}}) {
+      const auto token = static_cast<Token>(tokenizer->vocabulary() + beyond);
+      CHECK(tokenizer->bytes(token).empty());
+      CHECK(tokenizer->decode({token}).empty());
+      CHECK(!tokenizer->is_special(token));
+    }
+}
+
 TEST_CASE("characters: as a vocabulary of GGUF they give the same tokens") {
   const std::string text = "The quick brown fox\njumps \t over  the \xC3\xA9\xE4\xB8\xAD dog.";
   const auto characters = CharacterTokenizer::of_text(text, "test");

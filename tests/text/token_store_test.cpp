@@ -168,7 +168,7 @@ TEST_CASE("text files: a conversation without a format, or a bad line under --st
   CHECK_THROWS_WITH_AS(
       tokenize_files(std::vector<Path>{talk}, *tokenizer, writer),
       doctest::Contains("line 1: it is a conversation, and no chat format is named; name one: "
-                        "--chat chatml"),
+                        "--chat-format chatml"),
       Error);
   CHECK_THROWS_WITH_AS(tokenize_files(std::vector<Path>{bad}, *tokenizer, writer, {.strict = true}),
                        doctest::Contains("line 2, messages: it has no messages"), Error);

@@ -80,6 +80,24 @@ TEST_CASE("argosy serve: a model's file is served until SIGTERM, which ends it i
   CHECK(ended.err.find("127.0.0.1 POST /v1/chat/completions 200") != std::string::npos);
 }
 
+TEST_CASE("argosy serve: a model with a chat template that is not known continues texts") {
+  const Place place;
+  model_files::LanguageModel model = test::tiny_model();
+  model.chat_template = "{{ '<|mine|>' }}";
+  std::filesystem::remove(place.file);
+  model_files::write_gguf_model(model, place.file, {});
+  test::Program program(place.folder.path(), place.arguments({}));
+  const int port = place.port();
+  CHECK(place.said().find("no conversations, texts alone") != std::string::npos);
+  CHECK(Client(port)
+            .ask(test::post("/v1/completions", R"({"prompt": "hello", "max_tokens": 2})"))
+            .status == 200);
+  const auto refused = Client(port).ask(
+      test::post("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "x"}]})"));
+  CHECK(refused.status == 400);
+  CHECK(refused.body.find("--chat-format") != std::string::npos);
+}
+
 TEST_CASE("argosy serve: what is wrong with its options is told in a sentence, before it serves") {
   const Place place;
   const auto code_and_words = [&](const std::vector<std::string>& more, int code,

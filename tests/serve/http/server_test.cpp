@@ -207,6 +207,24 @@ TEST_CASE("server: bodies that are announced together are bounded together") {
   });
 }
 
+TEST_CASE("server: a body in chunks takes no more room than it has once it is there") {
+  ServerOptions options = quick();
+  options.body_bytes = 1000;
+  options.all_body_bytes = 1500;
+  const Place place(options, std::chrono::milliseconds(20));
+  const std::string body =
+      fmt::format(R"({{"prompt": "{}", "stream": true}})", std::string(100, 'x'));
+  std::vector<Client> streams;  // each goes on while the next begins
+  for (int i = 0; i < 4; ++i) {
+    streams.push_back(place.client());
+    streams.back().send(
+        fmt::format("POST /v1/completions HTTP/1.1\r\nTransfer-Encoding: "
+                    "chunked\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+                    body.size(), body));
+    CHECK(streams.back().read_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
+  }
+}
+
 TEST_CASE("server: who sends too slowly is closed, and the others are served meanwhile") {
   ServerOptions options = quick();
   options.idle_s = 0.3;

@@ -19,7 +19,6 @@ int main(int argc, char** argv) {
     serve::Server server(
         options, [&](const auto& exchange) { api.handle(exchange); },
         [&](const auto& request, const auto& ended) { api.ended(request, ended); });
-    api.count_connections([&] { return server.connections(); });
     const test::ByteTokenizer tokenizer;
     test::EchoGenerator generator(4096, std::chrono::milliseconds(2));
     const serve::ServedModel model("echo", tokenizer, generator,
