@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -50,20 +51,28 @@ int64_t container_limit(int64_t otherwise) {
   return otherwise;
 }
 
-/// What of the container's limit is not in use; pages of files that are not in use count as free.
+/// What of the container's limit is not in use. Pages of files and what the kernel can give back
+/// count as free, as in MemAvailable. At least 1, since 0 is "unknown".
 int64_t container_rest(int64_t otherwise) {
   struct Files {
-    const char *limit, *used, *details, *idle;
+    const char *limit, *used, *details;
+    std::array<const char*, 3> freed;
   };
-  for (const Files& files : {Files{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current",
-                                   "/sys/fs/cgroup/memory.stat", "inactive_file "},
+  for (const Files& files : {Files{"/sys/fs/cgroup/memory.max",
+                                   "/sys/fs/cgroup/memory.current",
+                                   "/sys/fs/cgroup/memory.stat",
+                                   {"inactive_file ", "active_file ", "slab_reclaimable "}},
                              Files{"/sys/fs/cgroup/memory/memory.limit_in_bytes",
                                    "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-                                   "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file "}}) {
+                                   "/sys/fs/cgroup/memory/memory.stat",
+                                   {"total_inactive_file ", "total_active_file ", nullptr}}}) {
     const int64_t limit = number_in(files.limit, ""), used = number_in(files.used, "");
     if (limit < 0 || used < 0) continue;
-    const int64_t idle = std::max<int64_t>(0, number_in(files.details, files.idle));
-    return std::clamp<int64_t>(limit - used + idle, 0, otherwise);
+    int64_t rest = limit - used;
+    for (const char* name : files.freed)
+      if (name) rest += std::max<int64_t>(0, number_in(files.details, name));
+    rest = std::max<int64_t>(1, rest);
+    return otherwise > 0 ? std::min(rest, otherwise) : rest;
   }
   return otherwise;
 }

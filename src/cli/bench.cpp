@@ -22,6 +22,7 @@
 #include "run/language_training.h"
 #include "run/policy.h"
 #include "run/recipe.h"
+#include "run/start_model.h"
 
 namespace argosy::cli {
 namespace {
@@ -51,28 +52,33 @@ struct Job {
   Session session;
 };
 
-/// Texts of another vocabulary take about the same time, but for what the logits take.
-constexpr int64_t kVocabulary = 256;
-
 Session language_session(const run::Recipe& recipe) {
-  Session session = run::language_training_session(recipe, kVocabulary);
+  const int64_t vocabulary = recipe.language.vocabulary;
+  Session session = run::language_training_session(recipe, vocabulary);
   Random random(1);
   for (const char* name : {"tokens", "labels"})
     for (int32_t& token : session.input(name).as<int32_t>())
-      token = static_cast<int32_t>(random.below(kVocabulary));
-  session.input("learning_rate").as()[0] = 1e-4f;
+      token = static_cast<int32_t>(random.below(static_cast<uint64_t>(vocabulary)));
   return session;
 }
 
-Session recipe_session(const run::Recipe& recipe) {
-  if (run::is_language_recipe(recipe)) return language_session(recipe);
+Session policy_session(const run::Recipe& recipe) {
   const std::vector<float> zeros(recipe.data.outputs.size(), 0), ones(zeros.size(), 1);
   Session session = run::training_session(recipe, {zeros, ones});
   Random random(1);
   for (uint8_t& pixel : session.input("images").as<uint8_t>())
     pixel = static_cast<uint8_t>(random.bits() >> 24);
   for (float& target : session.input("target").as()) target = random.normal();
+  return session;
+}
+
+/// A step of it is one batch; with training.accumulate, the one that also moves the weights.
+Session recipe_session(const run::Recipe& recipe) {
+  Session session =
+      run::is_language_recipe(recipe) ? language_session(recipe) : policy_session(recipe);
   session.input("learning_rate").as()[0] = 1e-4f;
+  if (recipe.training.accumulate > 1)
+    for (const char* name : {"first_batch", "last_batch"}) session.input(name).as<uint8_t>()[0] = 1;
   return session;
 }
 
@@ -85,6 +91,11 @@ Job make_job(const Subject& subject) {
     throw Error({.what = fmt::format("no precision is named {}", subject.precision),
                  .where = "argosy bench, --precision",
                  .fix = "choose f32 or bf16"});
+  if (!subject.name.empty() && !subject.overrides.empty())
+    throw Error(
+        {.what = fmt::format("{} changes a recipe, and a case is none", subject.overrides.front()),
+         .where = "argosy bench",
+         .fix = "leave it out, or give --recipe FILE"});
   if (!subject.name.empty()) {
     const bench::Case& which = bench::find_case(subject.name);
     return {.which = &which,
@@ -100,7 +111,7 @@ Job make_job(const Subject& subject) {
   if (!subject.memory_limit.empty()) overrides.push_back("memory.limit=" + subject.memory_limit);
   overrides.insert(overrides.end(), subject.overrides.begin(), subject.overrides.end());
   if (!subject.precision.empty()) overrides.push_back("training.precision=" + subject.precision);
-  const run::Recipe recipe = run::load_recipe(subject.recipe, overrides);
+  const run::Recipe recipe = run::without_data(run::load_recipe(subject.recipe, overrides));
   const bool language = run::is_language_recipe(recipe);
   return {.samples = recipe.training.batch_size * (language ? recipe.language.context : 1),
           .unit = language ? "tokens" : "samples",

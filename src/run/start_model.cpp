@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "run/language_model.h"
 #include "run/language_training.h"
 #include "run/run_folder.h"
@@ -70,6 +71,17 @@ Recipe with_start_model(Recipe recipe, const Path& folder) {
                  .where = "training.start_from, " + model.path.string(),
                  .fix = fmt::format("give language.context at most {}", sizes.full_context)});
   return recipe;
+}
+
+Recipe without_data(const Recipe& recipe) {
+  constexpr int64_t kVocabulary = 256;
+  Recipe known = with_start_model(recipe, {});
+  if (is_language_recipe(known) && known.language.vocabulary == 0) {
+    log::info("the data would say how many tokens there are; taken are {} (language.vocabulary)",
+              kVocabulary);
+    known.language.vocabulary = kVocabulary;
+  }
+  return known;
 }
 
 void begin_with_model(const Session& session, const LanguageModel& model) {

@@ -17,6 +17,10 @@ bool starts_from_model(const Recipe& recipe);
 ///         shorter context than language.context
 Recipe with_start_model(Recipe recipe, const Path& folder);
 
+/// The recipe as far as it is known without its data: with_start_model(), and 256 tokens where the
+/// data's vocabulary would decide, which is said.
+Recipe without_data(const Recipe& recipe);
+
 /// Fills the parameters of a session that trains such a recipe, and their averages.
 void begin_with_model(const Session& session, const model_files::LanguageModel& model);
 

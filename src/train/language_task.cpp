@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "run/language_data.h"
 #include "run/language_training.h"
+#include "run/start_model.h"
 #include "train/task.h"
 
 namespace argosy::train {
@@ -83,8 +84,8 @@ std::unique_ptr<Task> language_task(const run::Recipe& recipe, const run::RunWri
 }
 
 Session language_program(const run::Recipe& recipe) {
-  constexpr int64_t kVocabulary = 256;  // the text, which is not read, decides
-  return run::language_training_session(recipe, kVocabulary);
+  const run::Recipe known = run::without_data(recipe);
+  return run::language_training_session(known, known.language.vocabulary);
 }
 
 }  // namespace argosy::train
