@@ -2,14 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <system_error>
 
@@ -52,14 +50,12 @@ void write_all(int descriptor, const Path& path, std::string_view bytes) {
   if (!write_all(descriptor, bytes)) throw file_error("write", path, errno);
 }
 
-/// ".NAME.partial-PID" -> PID, or 0 for any other name.
-pid_t partial_owner(const std::string& file, const std::string& prefix) {
-  pid_t pid = 0;
-  if (!file.starts_with(prefix)) return 0;
-  const char* begin = file.data() + prefix.size();
-  const char* end = file.data() + file.size();
-  const auto [rest, error] = std::from_chars(begin, end, pid);
-  return error == std::errc{} && rest == end ? pid : 0;
+/// The folder, opened and locked; -1 where another holds it.
+int lock_folder(const Path& folder) {
+  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  if (descriptor >= 0) close(descriptor);
+  return -1;
 }
 
 }  // namespace
@@ -154,6 +150,11 @@ void expect_vacant(const Path& folder) {
                .kind = ErrorKind::file});
 }
 
+bool is_there(const Path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
 void sync_path(const Path& path) {
   const Descriptor file(path, O_RDONLY, "open");
   if (fsync(file.number()) != 0) throw file_error("sync", path, errno);
@@ -178,17 +179,27 @@ PartialFolder::PartialFolder(Path destination) : destination_(std::move(destinat
   make_folders(parent);
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(parent, ignored)) {
-    const pid_t owner = partial_owner(entry.path().filename(), prefix);
-    if (owner > 0 && (owner == getpid() || (kill(owner, 0) != 0 && errno == ESRCH)))
-      fs::remove_all(entry.path(), ignored);
+    if (!entry.path().filename().string().starts_with(prefix)) continue;
+    const int leftover = lock_folder(entry.path());
+    if (leftover < 0) continue;
+    fs::remove_all(entry.path(), ignored);
+    close(leftover);
   }
-  path_ = parent / fmt::format("{}{}", prefix, getpid());
-  if (mkdir(path_.c_str(), 0755) != 0) throw file_error("create the folder", path_, errno);
+  // one of another container may have the same number, and take a folder before it is locked
+  for (int attempt = 0; descriptor_ < 0; ++attempt) {
+    path_ = parent / fmt::format("{}{}", prefix, getpid());
+    if (attempt > 0) path_ += fmt::format("-{}", attempt);
+    if (mkdir(path_.c_str(), 0755) == 0)
+      descriptor_ = lock_folder(path_);
+    else if (errno != EEXIST || attempt == 1000)
+      throw file_error("create the folder", path_, errno);
+  }
 }
 
 PartialFolder::~PartialFolder() {
   std::error_code ignored;
   if (!committed_) fs::remove_all(path_, ignored);
+  close(descriptor_);
 }
 
 void PartialFolder::commit() {

@@ -46,13 +46,14 @@ void expect_writable(const Path& file);
 /// Throws Error (file) where something other than an empty folder stands already.
 void expect_vacant(const Path& folder);
 
+bool is_there(const Path& path);      ///< a file, a folder, whatever; false for what cannot be seen
 void sync_path(const Path& path);     ///< a file or a folder, to disk
 void sync_tree(const Path& folder);   ///< every file and folder below, then the folder
 void make_folders(const Path& path);  ///< like mkdir -p; throws Error (file)
 
 /// A folder that appears whole or not at all: fill path(), then commit(). Until then it stands
-/// beside the destination as ".NAME.partial-PID"; without commit() it is removed. Leftovers of
-/// killed processes (whose PID is gone) are removed when the next one begins.
+/// beside the destination as ".NAME.partial-PID", locked; without commit() it is removed. Leftovers
+/// of killed processes, which nobody holds, are removed when the next one begins.
 class PartialFolder {
  public:
   explicit PartialFolder(Path destination);
@@ -72,6 +73,7 @@ class PartialFolder {
 
  private:
   Path destination_, path_;
+  int descriptor_ = -1;  // its lock tells that this process lives, in whichever container
   bool committed_ = false;
 };
 

@@ -31,11 +31,6 @@ Path folder_of(const char* variable) {
   return value ? Path(value) : Path();
 }
 
-bool is_there(const Path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 void move_file(const Path& from, const Path& to) {
   std::error_code error;
   fs::rename(from, to, error);

@@ -20,11 +20,6 @@ std::vector<Path> gguf_files(const Path& folder) {
   return files;
 }
 
-bool is_there(const Path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 bool is_file(const Path& path) {
   std::error_code ignored;
   return !fs::is_directory(path, ignored);

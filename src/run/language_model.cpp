@@ -102,11 +102,6 @@ LanguageModel open_path(const Path& path) {
   return is_run(path) ? open_run_model(path) : model_files::open_model(path);
 }
 
-bool is_there(const Path& path) {
-  std::error_code ignored;
-  return std::filesystem::exists(path, ignored);
-}
-
 }  // namespace
 
 bool is_model_in_files(const std::string& name_or_path) {

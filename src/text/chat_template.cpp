@@ -316,9 +316,8 @@ std::vector<std::string> chat_formats() {
 std::string find_chat_template(const Path& folder) {
   constexpr size_t kMostBytes = size_t{1} << 26;
   const Path plain = folder / kChatTemplateFile, config = folder / "tokenizer_config.json";
-  std::error_code ignored;
-  if (std::filesystem::exists(plain, ignored)) return read_file(plain, kMostBytes);
-  if (!std::filesystem::exists(config, ignored)) return "";
+  if (is_there(plain)) return read_file(plain, kMostBytes);
+  if (!is_there(config)) return "";
   return read_chat_template(read_file(config, kMostBytes), config);
 }
 

@@ -37,6 +37,18 @@ TEST_CASE("files: what a killed process left is removed by the next one") {
   CHECK(std::filesystem::is_empty(temporary.path()));
 }
 
+TEST_CASE("files: a folder that somebody still fills is no leftover, whatever its number") {
+  const test::TemporaryFolder temporary;
+  const Path to = temporary.path() / "set";
+  PartialFolder first(to);
+  write_file(first.path() / "a", "x");
+  PartialFolder second(to);  // as of another container, whose processes have the same numbers
+  CHECK(first.path() != second.path());
+  CHECK(read_file(first.path() / "a") == "x");
+  second.commit();
+  CHECK(read_file(first.path() / "a") == "x");
+}
+
 TEST_CASE("files: an atomic write replaces, and a failed one keeps what was there") {
   const test::TemporaryFolder temporary;
   const Path file = temporary.path() / "f";
