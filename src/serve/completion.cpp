@@ -76,9 +76,9 @@ class Completion : public std::enable_shared_from_this<Completion> {
 
  private:
   std::vector<std::vector<Token>> prompts() const;
-  std::optional<JsonGrammar> grammar() const;
+  SharedGrammar grammar() const;
   void submit(Choice& choice, std::vector<Token> prompt, int64_t number,
-              const std::optional<JsonGrammar>& grammar);
+              const SharedGrammar& grammar);
   bool on_token(Choice& choice, const Generated& generated);
   void add(Choice& choice, const Generated& generated);
   void add_text(Choice& choice, const std::string& text);
@@ -150,7 +150,7 @@ std::vector<std::vector<Token>> Completion::prompts() const {
 }
 
 /// What the answers must be of, if anything.
-std::optional<JsonGrammar> Completion::grammar() const {
+SharedGrammar Completion::grammar() const {
   const bool call = request_.tool_choice == ToolChoice::required;
   if (!call && !request_.schema) return {};
   const char* param = call ? "tool_choice" : "response_format";
@@ -197,7 +197,7 @@ void Completion::start() {
 }
 
 void Completion::submit(Choice& choice, std::vector<Token> prompt, int64_t number,
-                        const std::optional<JsonGrammar>& grammar) {
+                        const SharedGrammar& grammar) {
   Request request;
   const int64_t room = model_.generator.context() - static_cast<int64_t>(prompt.size());
   request.max_tokens = std::min(request_.max_tokens.value_or(room), room);
@@ -209,7 +209,7 @@ void Completion::submit(Choice& choice, std::vector<Token> prompt, int64_t numbe
                     : uint64_t{std::random_device()()} << 32 | std::random_device()();
   if (grammar)
     request.constraint =
-        std::make_shared<JsonConstraint>(model_.tree, model_.tokenizer, request.ends, *grammar);
+        std::make_shared<JsonConstraint>(model_.tree, model_.tokenizer, request.ends, grammar);
   request.on_token = [self = shared_from_this(), &choice](const Generated& generated) {
     return self->on_token(choice, generated);
   };

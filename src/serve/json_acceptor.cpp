@@ -10,8 +10,8 @@ namespace {
 using Kind = JsonGrammar::Kind;
 
 constexpr int32_t kWhole = 0;  // the stack of a text that is whole
-constexpr size_t kMaxAlternatives =
-    64;  // more are dropped, which leaves fewer texts, all of them good
+// more are dropped, which leaves fewer texts, all of them good
+constexpr size_t kMostAlternatives = JsonGrammar::kMostParts;
 
 // What stands next in an object or an array.
 enum Container : int16_t {
@@ -31,15 +31,15 @@ size_t JsonAcceptor::Hash::operator()(const Stack& stack) const {
   const Frame& top = stack.top;
   for (const int64_t part : {int64_t{top.node} << 32 | stack.below,
                              int64_t{top.phase} << 48 | int64_t{top.space} << 32 | top.at,
-                             int64_t{top.low} << 32 | top.high}) {
+                             int64_t{top.low} << 32 | top.high, top.digits}) {
     hash = (hash ^ static_cast<uint64_t>(part)) * 0xD6E8FEB86659FD93;
     hash ^= hash >> 32;
   }
   return hash;
 }
 
-JsonAcceptor::JsonAcceptor(JsonGrammar grammar) : grammar_(std::move(grammar)), stacks_(1) {
-  open(grammar_.root, kWhole, start_);
+JsonAcceptor::JsonAcceptor(SharedGrammar grammar) : grammar_(std::move(grammar)), stacks_(1) {
+  open(grammar_->root, kWhole, start_);
   std::sort(start_.begin(), start_.end());
 }
 
@@ -54,14 +54,14 @@ int32_t JsonAcceptor::push(const Frame& frame, int32_t below) {
 
 /// Whether a value can be whole within the levels that are left above `depth`.
 bool JsonAcceptor::fits(int32_t node, int32_t depth) const {
-  return grammar_.nodes[node].height + depth <= JsonGrammar::kMaxDepth;
+  return grammar_->nodes[node].height + depth <= JsonGrammar::kMaxDepth;
 }
 
 /// Adds what a value of `node` can begin as.
 void JsonAcceptor::open(int32_t node, int32_t below, State& to) {
   if (!fits(node, stacks_[below].depth)) return;
-  const auto& parts = grammar_.nodes[node].parts;
-  switch (grammar_.nodes[node].kind) {
+  const auto& parts = grammar_->nodes[node].parts;
+  switch (grammar_->nodes[node].kind) {
     case Kind::any_of:
       for (const int32_t part : parts) open(part, below, to);
       break;
@@ -93,7 +93,7 @@ void JsonAcceptor::step(const State& from, uint8_t byte, State& to) {
   if (to.size() <= 1) return;
   std::sort(to.begin(), to.end());
   to.erase(std::unique(to.begin(), to.end()), to.end());
-  if (to.size() > kMaxAlternatives) to.resize(kMaxAlternatives);
+  if (to.size() > kMostAlternatives) to.resize(kMostAlternatives);
 }
 
 void JsonAcceptor::step_stack(int32_t id, uint8_t byte, State& to) {
@@ -107,7 +107,6 @@ void JsonAcceptor::step_stack(int32_t id, uint8_t byte, State& to) {
     case Kind::string:
       return step_string(id, stack, byte, to);
     case Kind::number:
-    case Kind::integer:
       return step_number(stack, byte, to);
     case Kind::literals:
       return step_literals(stack, byte, to);
@@ -195,7 +194,7 @@ void JsonAcceptor::begin_name(const Stack& stack, uint8_t byte, State& to) {
   if (node.inner != JsonGrammar::kNone) {
     frame.phase = kColon;
     if (fits(node.inner, stack.depth))
-      to.push_back(push({.node = grammar_.name, .phase = kText}, push(frame, stack.below)));
+      to.push_back(push({.node = grammar_->name, .phase = kText}, push(frame, stack.below)));
     return;
   }
   frame.phase = kName;
@@ -261,15 +260,24 @@ void JsonAcceptor::step_string(int32_t id, const Stack& stack, uint8_t byte, Sta
   to.push_back(frame == stack.top ? id : push(frame, stack.below));
 }
 
+NumberText JsonAcceptor::number_of(const Frame& frame) {
+  return {.phase = static_cast<NumberText::Phase>(frame.phase),
+          .count = frame.at,
+          .negative = frame.low != 0,
+          .digits = frame.digits};
+}
+
 void JsonAcceptor::step_number(const Stack& stack, uint8_t byte, State& to) {
   Frame frame = stack.top;
-  const Number next =
-      next_number(frame.phase, frame.at, byte, node_of(frame).kind == Kind::integer);
-  if (next != kNotANumber) {
-    frame.at = next == frame.phase ? frame.at + 1 : 1;
-    frame.phase = next;
+  const NumberForm& form = node_of(frame).number;
+  NumberText text = number_of(frame);
+  if (form.next(text, byte)) {
+    frame.phase = text.phase;
+    frame.at = text.count;
+    frame.low = text.negative;
+    frame.digits = text.digits;
     to.push_back(push(frame, stack.below));
-  } else if (ends_number(frame.phase)) {  // its end is seen by what follows
+  } else if (form.ends(number_of(frame))) {  // its end is seen by what follows
     State after;
     close(stack.below, after);
     for (const int32_t id : after) step_stack(id, byte, to);
@@ -310,11 +318,11 @@ bool JsonAcceptor::complete(int32_t id) {
   if (id == kWhole) return true;
   const Stack stack = stacks_[id];
   const auto& node = node_of(stack.top);
-  const bool number = node.kind == Kind::number || node.kind == Kind::integer;
   const bool may_end =
-      number ? ends_number(stack.top.phase)
-             : node.kind == Kind::literals && stack.top.at > 0 &&
-                   node.literals[stack.top.low].size() == static_cast<size_t>(stack.top.at);
+      node.kind == Kind::number
+          ? node.number.ends(number_of(stack.top))
+          : node.kind == Kind::literals && stack.top.at > 0 &&
+                node.literals[stack.top.low].size() == static_cast<size_t>(stack.top.at);
   if (!may_end) return false;
   State after;
   close(stack.below, after);
@@ -334,7 +342,7 @@ void JsonAcceptor::forget_all_but(State& state) {
   }
   std::sort(state.begin(), state.end());
   start_.clear();
-  open(grammar_.root, kWhole, start_);
+  open(grammar_->root, kWhole, start_);
 }
 
 }  // namespace argosy::serve

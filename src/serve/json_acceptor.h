@@ -17,7 +17,7 @@ class JsonAcceptor {
  public:
   using State = std::vector<int32_t>;  ///< sorted
 
-  explicit JsonAcceptor(JsonGrammar grammar);
+  explicit JsonAcceptor(SharedGrammar grammar);
 
   const State& start() const { return start_; }
   /// What the text can be after one more byte; empty where that byte cannot stand.
@@ -34,6 +34,7 @@ class JsonAcceptor {
     int32_t node = 0;
     int16_t phase = 0, space = 0;
     int32_t at = 0, low = 0, high = 0;
+    int64_t digits = 0;
     bool operator==(const Frame&) const = default;
   };
   struct Stack {
@@ -46,7 +47,7 @@ class JsonAcceptor {
     size_t operator()(const Stack& stack) const;
   };
 
-  const JsonGrammar::Node& node_of(const Frame& frame) const { return grammar_.nodes[frame.node]; }
+  const JsonGrammar::Node& node_of(const Frame& frame) const { return grammar_->nodes[frame.node]; }
   int32_t push(const Frame& frame, int32_t below);
   bool fits(int32_t node, int32_t depth) const;
   void open(int32_t node, int32_t below, State& to);
@@ -60,9 +61,10 @@ class JsonAcceptor {
   void step_number(const Stack& stack, uint8_t byte, State& to);
   void step_literals(const Stack& stack, uint8_t byte, State& to);
   bool may_close(const Frame& frame) const;
+  static NumberText number_of(const Frame& frame);
   bool complete(int32_t id);
 
-  JsonGrammar grammar_;
+  SharedGrammar grammar_;
   std::vector<Stack> stacks_;  // the first is empty: the text is whole
   std::unordered_map<Stack, int32_t, Hash> numbers_;
   State start_;

@@ -53,7 +53,7 @@ VocabularyTree::VocabularyTree(const text::Tokenizer& tokenizer)
 
 JsonConstraint::JsonConstraint(std::shared_ptr<const VocabularyTree> tree,
                                const text::Tokenizer& tokenizer, std::vector<Token> ends,
-                               JsonGrammar grammar)
+                               SharedGrammar grammar)
     : tree_(std::move(tree)),
       tokenizer_(tokenizer),
       ends_(std::move(ends)),

@@ -41,7 +41,7 @@ class JsonConstraint : public Constraint {
  public:
   /// The tokenizer must outlive it.
   JsonConstraint(std::shared_ptr<const VocabularyTree> tree, const text::Tokenizer& tokenizer,
-                 std::vector<Token> ends, JsonGrammar grammar);
+                 std::vector<Token> ends, SharedGrammar grammar);
   void allow(std::vector<bool>& allowed) override;
   void accept(Token token) override;
 

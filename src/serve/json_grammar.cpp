@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 #include <utility>
@@ -18,23 +20,32 @@ using Node = JsonGrammar::Node;
 using Kind = JsonGrammar::Kind;
 
 // What a schema may unfold to.
-constexpr size_t kMaxNodes = 10'000, kMaxChoices = 2'000'000;
+constexpr size_t kMaxNodes = 10'000, kMaxChoices = 2'000'000, kMaxTextBytes = 1 << 20;
 constexpr int kMaxLevels = 200;
 
+/// What only describes.
 const std::set<std::string> kAnnotations = {
-    "$schema", "$id",      "$comment", "$defs",      "definitions", "title",
-    "default", "examples", "readOnly", "deprecated", "writeOnly",   "description"};
+    "$schema", "$id",           "$anchor",         "$comment",  "$defs",      "definitions",
+    "title",   "description",   "default",         "example",   "examples",   "readOnly",
+    "format",  "discriminator", "contentEncoding", "writeOnly", "deprecated", "contentMediaType"};
+
+const std::set<std::string> kLimits = {"minimum", "maximum", "exclusiveMinimum",
+                                       "exclusiveMaximum"};
 
 /// The keywords that say more about one type.
 const std::map<std::string, std::set<std::string>> kTypes = {
     {"object", {"properties", "required", "additionalProperties"}},
     {"array", {"items", "minItems", "maxItems"}},
     {"string", {"minLength", "maxLength"}},
-    {"number", {}},
-    {"integer", {"minimum", "maximum"}},
+    {"number", kLimits},
+    {"integer", kLimits},
     {"boolean", {}},
     {"null", {}},
 };
+
+/// Keywords whose value is a list of schemas to choose from. Whether exactly one of them is met is
+/// not looked at; of allOf, which has no choice, there may be one.
+constexpr std::array kChoices = {"anyOf", "oneOf", "allOf"};
 
 class Compiler {
  public:
@@ -62,7 +73,18 @@ class Compiler {
   /// Points a place that was named before it was known to what it is.
   void fill(int32_t place, int32_t node) { grammar_.nodes[place].parts = {node}; }
 
+  /// A text that the grammar holds.
+  const std::string& counted(const std::string& text) {
+    grammar_.text_bytes += text.size() + sizeof(std::string);
+    if (grammar_.text_bytes > kMaxTextBytes)
+      refuse("",
+             fmt::format("the schema's names and values have more than {} bytes", kMaxTextBytes),
+             "make it smaller");
+    return text;
+  }
+
   int32_t literals(std::vector<std::string> texts) {
+    for (const std::string& text : texts) counted(text);
     std::sort(texts.begin(), texts.end());
     texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
     return add({.kind = Kind::literals, .literals = std::move(texts)});
@@ -94,7 +116,8 @@ class Compiler {
     if (!schema.is_object())
       refuse(path, fmt::format("a schema is {}", shown(schema)), "make it a JSON object");
     if (schema.contains("$ref")) return reference(schema, path);
-    if (schema.contains("anyOf")) return any_of(schema, path);
+    for (const char* keyword : kChoices)
+      if (schema.contains(keyword)) return choice(keyword, schema, path);
     if (schema.contains("const") || schema.contains("enum")) return enumeration(schema, path);
     return typed(schema, path);
   }
@@ -127,15 +150,26 @@ class Compiler {
     return place;
   }
 
-  int32_t any_of(const Json& schema, const std::string& path) {
-    allow_only(schema, path, {"anyOf"});
-    const Json& choices = schema["anyOf"];
+  int32_t choice(const std::string& keyword, const Json& schema, const std::string& path) {
+    allow_only(schema, path, {keyword});
+    const Json& choices = schema[keyword];
+    const std::string here = fmt::format("{}/{}", path, keyword);
     if (!choices.is_array() || choices.empty())
-      refuse(path + "/anyOf", "it is no list of schemas", "give it at least one schema");
-    std::vector<int32_t> parts;
-    for (size_t i = 0; i < choices.size(); ++i)
-      parts.push_back(compile(choices[i], fmt::format("{}/anyOf/{}", path, i)));
-    return add({.kind = Kind::any_of, .parts = std::move(parts)});
+      refuse(here, "it is no list of schemas", "give it at least one schema");
+    if (keyword == "allOf" && choices.size() > 1)
+      refuse(here, fmt::format("it has {} schemas", choices.size()), "make one schema of them");
+    Node node{.kind = Kind::any_of};
+    std::vector<std::string> texts;  // of constants, which are one node
+    for (size_t i = 0; i < choices.size(); ++i) {
+      const int32_t part = compile(choices[i], fmt::format("{}/{}", here, i));
+      const Node& compiled = grammar_.nodes[part];
+      if (compiled.kind == Kind::literals)
+        texts.insert(texts.end(), compiled.literals.begin(), compiled.literals.end());
+      else
+        node.parts.push_back(part);
+    }
+    if (!texts.empty()) node.parts.push_back(literals(std::move(texts)));
+    return add(std::move(node));
   }
 
   /// The types that a schema names, those whose keywords it has, or none: any.
@@ -188,12 +222,13 @@ class Compiler {
   }
 
   int32_t typed(const Json& schema, const std::string& path) {
-    const std::vector<std::string> names = types(schema, path);
+    std::vector<std::string> names = types(schema, path);
     std::set<std::string> keywords = {"type"};
     for (const std::string& name : names)
       keywords.insert(kTypes.at(name).begin(), kTypes.at(name).end());
     allow_only(schema, path, keywords);
     if (names.empty()) return any();
+    if (std::ranges::count(names, "number") > 0) std::erase(names, "integer");
     std::vector<int32_t> parts;
     for (const std::string& name : names) parts.push_back(of_type(name, schema, path));
     return parts.size() == 1 ? parts[0] : add({.kind = Kind::any_of, .parts = std::move(parts)});
@@ -207,8 +242,7 @@ class Compiler {
       limits(schema, path, "minLength", "maxLength", node);
       return add(std::move(node));
     }
-    if (type == "number") return add({.kind = Kind::number});
-    if (type == "integer") return integer(schema, path);
+    if (type == "number" || type == "integer") return number(type, schema, path);
     return literals(type == "null" ? std::vector<std::string>{"null"}
                                    : std::vector<std::string>{"true", "false"});
   }
@@ -230,27 +264,48 @@ class Compiler {
              "leave room between them");
   }
 
-  /// Between two limits: every one of them, so few must they be.
-  int32_t integer(const Json& schema, const std::string& path) {
-    if (!schema.contains("minimum") && !schema.contains("maximum"))
-      return add({.kind = Kind::integer});
-    constexpr int64_t kMost = 10'000, kFar = 1'000'000'000'000;
-    const auto limit = [&](const char* keyword) {
-      const bool whole = schema.contains(keyword) && schema[keyword].is_number_integer();
-      const auto value = whole ? schema[keyword].get<double>() : 1e300;
-      if (!(std::abs(value) <= kFar))
-        refuse(path, fmt::format("{} is no whole number of up to 12 digits", keyword),
-               "give minimum and maximum, or neither");
-      return schema[keyword].get<int64_t>();
+  int32_t number(const std::string& type, const Json& schema, const std::string& path) {
+    NumberForm form = type == "integer" ? NumberForm::integer() : NumberForm();
+    form.limited = std::ranges::any_of(
+        kLimits, [&](const std::string& keyword) { return schema.contains(keyword); });
+    if (!form.limited) return add({.kind = Kind::number, .number = form});
+    if (type == "number") form = {.whole = 9, .fraction = 9, .exponent = 0, .limited = true};
+    constexpr double kFar = std::numeric_limits<double>::infinity();
+    const auto limit = [&](const char* keyword, const char* exclusive, double side) {
+      double value = side;
+      for (const char* each : {keyword, exclusive}) {
+        if (!schema.contains(each)) continue;
+        if (!schema[each].is_number())
+          refuse(fmt::format("{}/{}", path, each), fmt::format("it is {}", shown(schema[each])),
+                 "give a number");
+        auto given = schema[each].get<double>();
+        if (each == exclusive) given = std::nextafter(given, -side);
+        value = side < 0 ? std::max(value, given) : std::min(value, given);
+      }
+      return in_units(value, side > 0, form);
     };
-    const int64_t low = limit("minimum"), high = limit("maximum");
-    if (low > high || high - low >= kMost)
-      refuse(path,
-             fmt::format("there are {} whole numbers from {} to {}", high - low + 1, low, high),
-             fmt::format("let 1 to {} be allowed, or leave the limits out", kMost));
-    std::vector<std::string> texts;
-    for (int64_t value = low; value <= high; ++value) texts.push_back(fmt::format("{}", value));
-    return literals(std::move(texts));
+    form.low = limit("minimum", "exclusiveMinimum", -kFar);
+    form.high = limit("maximum", "exclusiveMaximum", kFar);
+    if (form.low > form.high)
+      refuse(path, fmt::format("no {} of up to {} digits is between its limits", type, form.whole),
+             "leave room between them");
+    return add({.kind = Kind::number, .number = form});
+  }
+
+  /// The nearest number of this form that is not above a limit (below, if it is not `upper`), as a
+  /// reader sees it, who has doubles.
+  static int64_t in_units(double limit, bool upper, const NumberForm& form) {
+    int64_t most = 1;  // one more than the largest number
+    for (int32_t i = 0; i < form.whole + form.fraction; ++i) most *= 10;
+    const double far = std::pow(10.0, form.whole);
+    const auto text = [&](double value) { return fmt::format("{:.{}f}", value, form.fraction); };
+    std::string digits = text(std::clamp(limit, -far, far));
+    const double read = std::stod(digits);
+    std::erase(digits, '.');
+    int64_t units = std::stoll(digits);
+    if (upper && read > limit) --units;
+    if (!upper && read < limit) ++units;
+    return upper ? std::min(units, most - 1) : std::max(units, 1 - most);
   }
 
   int32_t array(const Json& schema, const std::string& path) {
@@ -271,7 +326,7 @@ class Compiler {
       for (const auto& [name, value] : schema["properties"].items()) {
         places[name] = node.properties.size();
         const int32_t inner = compile(value, fmt::format("{}/properties/{}", path, name));
-        node.properties.push_back({.spelling = to_text(Json(name)), .value = inner});
+        node.properties.push_back({.spelling = counted(to_text(Json(name))), .value = inner});
       }
     }
     if (schema.contains("required")) {
@@ -288,7 +343,7 @@ class Compiler {
                    "describe it below properties");
           places[name] = node.properties.size();
           node.properties.push_back(
-              {.spelling = to_text(Json(name)), .value = other(schema, path)});
+              {.spelling = counted(to_text(Json(name))), .value = other(schema, path)});
         }
         node.properties[places[name]].required = true;
       }
@@ -336,6 +391,13 @@ void flatten_choices(JsonGrammar& grammar, const std::string& where) {
         open.insert(open.end(), node.parts.rbegin(), node.parts.rend());
     }
   }
+  for (const auto& parts : flat)
+    if (parts.size() > JsonGrammar::kMostParts)
+      throw Error({.what = fmt::format("a choice has {} alternatives beside constants, at most {} "
+                                       "can be told apart at a time",
+                                       parts.size(), JsonGrammar::kMostParts),
+                   .where = where,
+                   .fix = "give fewer, or let what they share be one of them"});
   for (size_t i = 0; i < flat.size(); ++i)
     if (grammar.nodes[i].kind == Kind::any_of) grammar.nodes[i].parts = std::move(flat[i]);
 }
@@ -388,24 +450,24 @@ int32_t add_schema(std::string_view schema, JsonGrammar& grammar, const std::str
   return Compiler(document, grammar, where).compile();
 }
 
-void complete(JsonGrammar& grammar, const std::string& where) {
+SharedGrammar complete(JsonGrammar grammar, const std::string& where) {
   grammar.name = static_cast<int32_t>(grammar.nodes.size());
   grammar.nodes.push_back({.kind = Kind::string});
   flatten_choices(grammar, where);
   find_heights(grammar, where);
+  return std::make_shared<const JsonGrammar>(std::move(grammar));
 }
 
 }  // namespace
 
-JsonGrammar json_grammar(std::string_view schema, const std::string& where) {
+SharedGrammar json_grammar(std::string_view schema, const std::string& where) {
   JsonGrammar grammar;
   grammar.root = add_schema(schema, grammar, where);
-  complete(grammar, where);
-  return grammar;
+  return complete(std::move(grammar), where);
 }
 
-JsonGrammar call_grammar(const std::vector<CallSchema>& calls, const std::string& before,
-                         const std::string& after, const std::string& where) {
+SharedGrammar call_grammar(const std::vector<CallSchema>& calls, const std::string& before,
+                           const std::string& after, const std::string& where) {
   JsonGrammar grammar;
   const auto add = [&](Node node) {
     grammar.nodes.push_back(std::move(node));
@@ -423,8 +485,7 @@ JsonGrammar call_grammar(const std::vector<CallSchema>& calls, const std::string
     choices.push_back(add({.kind = Kind::sequence, .parts = {head, arguments, tail}}));
   }
   grammar.root = add({.kind = Kind::any_of, .parts = std::move(choices)});
-  complete(grammar, where);
-  return grammar;
+  return complete(std::move(grammar), where);
 }
 
 }  // namespace argosy::serve

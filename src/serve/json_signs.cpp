@@ -11,8 +11,6 @@ bool is_hex(uint8_t byte) {
   return is_digit(byte) || is_between(byte, 'a', 'f') || is_between(byte, 'A', 'F');
 }
 
-constexpr int32_t kMostDigits = 15, kMostFraction = 15, kMostExponent = 2;
-
 }  // namespace
 
 int16_t next_space(int16_t space, uint8_t byte) {
@@ -75,41 +73,6 @@ Inside next_inside(int16_t state, uint8_t byte) {
       return is_hex(byte) ? kText : kRefused;
     default:
       return kRefused;
-  }
-}
-
-bool ends_number(int16_t phase) {
-  return phase == kZero || phase == kDigits || phase == kFraction || phase == kExponentDigits;
-}
-
-Number next_number(int16_t phase, int32_t count, uint8_t byte, bool whole) {
-  const bool digit = is_digit(byte);
-  switch (phase) {
-    case kNothing:
-      if (byte == '-') return kMinus;
-      [[fallthrough]];
-    case kMinus:
-      return byte == '0' ? kZero : digit ? kDigits : kNotANumber;
-    case kDigits:
-      if (digit) return count < kMostDigits ? kDigits : kNotANumber;
-      [[fallthrough]];
-    case kZero:
-      if (whole) return kNotANumber;
-      return byte == '.' ? kPoint : (byte | 0x20) == 'e' ? kExponent : kNotANumber;
-    case kPoint:
-      return digit ? kFraction : kNotANumber;
-    case kFraction:
-      if (digit) return count < kMostFraction ? kFraction : kNotANumber;
-      return (byte | 0x20) == 'e' ? kExponent : kNotANumber;
-    case kExponent:
-      if (byte == '+' || byte == '-') return kExponentSign;
-      [[fallthrough]];
-    case kExponentSign:
-      return digit ? kExponentDigits : kNotANumber;
-    case kExponentDigits:
-      return digit && count < kMostExponent ? kExponentDigits : kNotANumber;
-    default:
-      return kNotANumber;
   }
 }
 

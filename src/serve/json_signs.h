@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-/// What may follow in JSON, byte by byte: spaces, strings and numbers as small state machines.
+/// What may follow in JSON, byte by byte: spaces and strings as small state machines.
 namespace argosy::serve {
 
 /// Between values and signs: nothing, one space, or a line break and up to 20 blanks. 0: none yet;
@@ -30,22 +30,5 @@ enum Inside : int16_t {
 };
 
 Inside next_inside(int16_t state, uint8_t byte);
-
-/// What has come of a number. The counts of digits keep it finite in a double.
-enum Number : int16_t {
-  kNothing,
-  kMinus,
-  kZero,
-  kDigits,
-  kPoint,
-  kFraction,
-  kExponent,
-  kExponentSign,
-  kExponentDigits,
-  kNotANumber
-};
-/// `count`: digits in this part of the number; `whole`: without point and exponent.
-Number next_number(int16_t phase, int32_t count, uint8_t byte, bool whole);
-bool ends_number(int16_t phase);
 
 }  // namespace argosy::serve

@@ -33,6 +33,17 @@ const std::vector<std::string> kSchemas = {
     R"({"type": "integer"})",
     R"({"type": "number"})",
     R"({"type": "integer", "minimum": -12, "maximum": 120})",
+    R"({"type": "integer", "minimum": 0})",
+    R"({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 1000000000000})",
+    R"({"type": "integer", "maximum": -17})",
+    R"({"type": "integer", "minimum": 97, "maximum": 1203})",
+    R"({"type": "integer", "minimum": 0.5, "exclusiveMaximum": 2})",
+    R"({"type": "number", "minimum": 0, "maximum": 1})",
+    R"({"type": "number", "exclusiveMinimum": 0.1, "exclusiveMaximum": 0.3})",
+    R"({"type": ["number", "null"], "minimum": -90.25, "maximum": 90})",
+    R"({"type": "number", "exclusiveMaximum": 0})",
+    R"({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}, {"type": "integer", "minimum": 3}]})",
+    R"({"allOf": [{"type": "string", "format": "date-time", "maxLength": 4}], "default": ""})",
     R"({"type": "boolean"})",
     R"({"type": "null"})",
     R"({"const": {"a": [1, "é\n"]}})",
@@ -60,10 +71,11 @@ bool meets(const Json& value, const Json& schema, const Json& root) {
   if (schema.contains("enum") &&
       std::find(schema["enum"].begin(), schema["enum"].end(), value) == schema["enum"].end())
     return false;
-  if (schema.contains("anyOf") &&
-      std::none_of(schema["anyOf"].begin(), schema["anyOf"].end(),
-                   [&](const Json& one) { return meets(value, one, root); }))
-    return false;
+  for (const char* choices : {"anyOf", "oneOf", "allOf"})
+    if (schema.contains(choices) &&
+        std::none_of(schema[choices].begin(), schema[choices].end(),
+                     [&](const Json& one) { return meets(value, one, root); }))
+      return false;
   if (schema.contains("type")) {
     const Json types = schema["type"].is_array() ? schema["type"] : Json::array({schema["type"]});
     bool any = false;
@@ -74,8 +86,12 @@ bool meets(const Json& value, const Json& schema, const Json& root) {
              (type == "boolean" && value.is_boolean()) || (type == "null" && value.is_null());
     if (!any) return false;
   }
-  if (schema.contains("minimum") && (value < schema["minimum"] || value > schema["maximum"]))
-    return false;
+  if (value.is_number()) {
+    if (schema.contains("minimum") && value < schema["minimum"]) return false;
+    if (schema.contains("maximum") && value > schema["maximum"]) return false;
+    if (schema.contains("exclusiveMinimum") && value <= schema["exclusiveMinimum"]) return false;
+    if (schema.contains("exclusiveMaximum") && value >= schema["exclusiveMaximum"]) return false;
+  }
   if (value.is_array()) {
     if (value.size() < schema.value("minItems", size_t{0})) return false;
     if (value.size() > schema.value("maxItems", size_t{1000000})) return false;
@@ -199,21 +215,27 @@ TEST_CASE("json constraint: what a schema asks for and is not supported is named
       error_of(R"({"type": "string", "pattern": "a+"})") ==
       "schema: the schema's keyword \"pattern\" is not supported here; leave it out, or say it in "
       "the prompt");
-  for (const char* schema :
-       {R"({"type": "number", "minimum": 1})", R"({"oneOf": [{"type": "null"}]})", R"({"not": {}})",
-        R"({"type": "object", "patternProperties": {}})",
-        R"({"type": "array", "uniqueItems": true})",
-        R"({"type": "object", "properties": {"a": {"type": "string", "format": "date"}}})"})
+  for (const char* schema : {R"({"type": "number", "multipleOf": 2})", R"({"not": {}})",
+                             R"({"type": "object", "patternProperties": {}})",
+                             R"({"type": "array", "uniqueItems": true})",
+                             R"({"anyOf": [{"type": "null"}], "oneOf": [{"type": "null"}]})",
+                             R"({"allOf": [{"type": "null"}], "type": "null"})",
+                             R"({"type": "array", "prefixItems": [{"type": "null"}]})"})
     CHECK_MESSAGE(error_of(schema).find("is not supported") != std::string::npos, schema);
   CHECK(error_of(R"({"type": "object", "properties": {"a": {"type": "strin"}}})")
             .starts_with("schema/properties/a/type: there is no type \"strin\""));
   CHECK(error_of(R"({"$ref": "#/$defs/none"})").find("there is no \"#/$defs/none\"") !=
         std::string::npos);
   for (const char* schema :
-       {R"({"type": "integer", "minimum": 1})",
-        R"({"type": "integer", "minimum": 1, "maximum": 1e99})",
+       {R"({"type": "integer", "minimum": "1"})",
+        R"({"type": "integer", "exclusiveMinimum": true})",
+        R"({"type": "integer", "minimum": 1e99})",
         R"({"type": "integer", "minimum": 2, "maximum": 1})",
-        R"({"type": "integer", "minimum": 0, "maximum": 100000})",
+        R"({"type": "integer", "minimum": 0.1, "maximum": 0.9})",
+        R"({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2})",
+        R"({"type": "number", "exclusiveMinimum": 1, "exclusiveMaximum": 1})",
+        R"({"allOf": [{"type": "null"}, {"type": "null"}]})",
+        R"({"oneOf": {}})",
         "3",
         "false",
         "[]",
@@ -234,6 +256,58 @@ TEST_CASE("json constraint: what a schema asks for and is not supported is named
     CHECK_MESSAGE(error_of(schema) != "", schema);
 }
 
+TEST_CASE("json constraint: of numbers with limits, those between them are taken and no others") {
+  for (const auto& [low, high] :
+       {std::pair(0, 0), {7, 7}, {0, 9}, {5, 120}, {97, 1203}, {-3, 14}, {-120, -7}, {-101, 0}}) {
+    const std::string schema =
+        fmt::format(R"({{"type": "integer", "minimum": {}, "maximum": {}}})", low, high);
+    INFO(schema);
+    for (int value = -1300; value <= 1300; ++value)
+      REQUIRE(accepted(schema, fmt::format("{}", value)) == (low <= value && value <= high));
+    for (const char* text : {"", "-", "01", "-01", "1.0", "1e1"}) CHECK(!accepted(schema, text));
+  }
+  const std::string part = R"({"type": "number", "minimum": 0.25, "exclusiveMaximum": 10})";
+  for (const char* text : {"0.25", "0.250", "0.3", "1", "9", "9.999999999", "1.0"})
+    CHECK_MESSAGE(accepted(part, text), text);
+  for (const char* text :
+       {"0", "0.2", "0.249999999", "10", "10.0", "-1", "100", "1.", "1e0", "00.3"})
+    CHECK_MESSAGE(!accepted(part, text), text);
+  const std::string probability = R"({"type": "number", "minimum": 0, "maximum": 1})";
+  for (const char* text : {"0", "0.0", "1", "1.000", "0.123456789"})
+    CHECK_MESSAGE(accepted(probability, text), text);
+  for (const char* text : {"1.0001", "2", "-0.1", "10"})
+    CHECK_MESSAGE(!accepted(probability, text), text);
+  CHECK(accepted(R"({"type": "integer", "minimum": 1})", "123456789012345"));
+  CHECK(accepted(R"({"minimum": 1})", "1.5"));
+}
+
+TEST_CASE("json constraint: what pydantic writes for common models is taken") {
+  const std::string schema = R"({"$defs": {
+    "Cat": {"properties": {"kind": {"const": "cat", "title": "Kind", "type": "string"}, "lives":
+      {"exclusiveMaximum": 10, "exclusiveMinimum": 0, "title": "Lives", "type": "integer"}},
+      "required": ["kind", "lives"], "title": "Cat", "type": "object"},
+    "Dog": {"properties": {"kind": {"const": "dog", "type": "string"}, "name": {"type": "string"}},
+      "required": ["kind", "name"], "title": "Dog", "type": "object"},
+    "Color": {"enum": ["red", "blue"], "title": "Color", "type": "string"}},
+    "properties": {
+      "age": {"anyOf": [{"minimum": 0, "type": "integer"}, {"type": "null"}], "default": null},
+      "mode": {"enum": ["x", 3], "title": "Mode"},
+      "color": {"$ref": "#/$defs/Color", "default": "red", "description": "what it looks like"},
+      "at": {"format": "date-time", "title": "At", "type": "string"},
+      "share": {"maximum": 1, "minimum": 0, "title": "Share", "type": "number"},
+      "pets": {"items": {"discriminator": {"mapping": {"cat": "#/$defs/Cat", "dog": "#/$defs/Dog"},
+        "propertyName": "kind"}, "oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]},
+        "maxItems": 3, "minItems": 1, "title": "Pets", "type": "array"},
+      "more": {"additionalProperties": {"type": "integer"}, "title": "More", "type": "object"}},
+    "required": ["mode", "at", "pets"], "title": "Model", "type": "object"})";
+  REQUIRE(error_of(schema) == "");
+  CHECK(accepted(schema, R"({"age": 3, "mode": "x", "color": "blue", "at": "2026-01-01T00:00:00Z",
+ "share": 0.5, "pets": [{"kind": "cat", "lives": 9}, {"kind": "dog", "name": "Rex"}],
+ "more": {"a": 1}})"));
+  CHECK(!accepted(schema, R"({"mode": 3, "at": "", "pets": [{"kind": "cat", "lives": 10}]})"));
+  CHECK(!accepted(schema, R"({"mode": 3, "at": "", "pets": []})"));
+}
+
 TEST_CASE("json constraint: a schema that nothing meets, or that goes in a circle, is refused") {
   for (const char* schema :
        {R"({"$ref": "#"})", R"({"anyOf": [{"$ref": "#"}]})",
@@ -251,6 +325,14 @@ TEST_CASE("json constraint: hostile schemas cost little") {
   for (int i = 0; i < 1500; ++i)
     chain += fmt::format(R"("d{}": {{"$ref": "#/$defs/d{}"}},)", i, i + 1);
   CHECK(error_of(chain + R"("d1500": {"type": "null"}}})") != "");
+
+  std::string numbers = R"({"enum": [)", ranges = R"({"anyOf": [)";
+  for (int i = 0; i < 9000; ++i) {
+    numbers += fmt::format("{}\"{:0130}\"", i ? "," : "", i);
+    ranges += R"({"type": "integer", "minimum": 0, "maximum": 9999},)";
+  }
+  CHECK(error_of(numbers + "]}").find("make it smaller") != std::string::npos);
+  CHECK(error_of(ranges + "true]}").find("alternatives") != std::string::npos);
 
   std::string wide = R"({"$defs": {)";
   for (int i = 0; i < 1000; ++i)
@@ -305,7 +387,7 @@ TEST_CASE("json constraint: forgetting what it has seen changes nothing") {
 }
 
 TEST_CASE("json constraint: a required call is one of the tools, with its arguments") {
-  const JsonGrammar grammar = call_grammar(
+  const auto grammar = call_grammar(
       {{"add",
         R"({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})"},
        {"stop \"it\"", ""}},
