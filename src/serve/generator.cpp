@@ -49,6 +49,8 @@ struct Job {
     usage.prompt = std::ssize(tokens);
   }
   int64_t waiting_tokens() const { return std::ssize(tokens) - computed; }
+  /// Those that others may have computed. The last is not one: its logits are wanted.
+  std::span<const Token> sharable() const { return std::span(tokens).first(tokens.size() - 1); }
 };
 
 class DecoderGenerator final : public Generator {
@@ -131,12 +133,14 @@ class DecoderGenerator final : public Generator {
     state_.generated_tokens = counted_.generated;
   }
 
-  /// Waiting requests begin to run, in order, while there are sequences and pages.
+  /// Waiting requests begin to run, in order, while there are sequences and pages. One whose pages
+  /// another is about to compute waits for them; those behind it lose nothing by that, since rows
+  /// of prompts are given to the oldest first.
   void admit() {
     while (!waiting_.empty() && !sequences_.empty()) {
       Job& job = waiting_.front();
-      // the last token is computed in any case, since its logits are wanted
-      job.pages = pool_.find(std::span(job.tokens).first(job.tokens.size() - 1));
+      if (is_about_to_be_computed(job)) return;
+      job.pages = pool_.find(job.sharable());
       job.computed = std::ssize(job.pages) * pool_.page_size();
       if (job.usage.generated == 0) job.usage.cached = job.computed;
       if (!grow(job, job.computed + 1)) {
@@ -149,6 +153,16 @@ class DecoderGenerator final : public Generator {
       job.usage.wait_s += seconds_since(std::exchange(job.since, Clock::now()));
       running_.splice(running_.end(), waiting_, waiting_.begin());
     }
+  }
+
+  /// Whether a running job has still to compute pages that this one begins with. It always gets
+  /// on, or gives its place up.
+  bool is_about_to_be_computed(const Job& job) const {
+    return std::ranges::any_of(running_, [&](const Job& other) {
+      const auto alike = std::ranges::mismatch(job.sharable(), other.tokens).in2;
+      const int64_t pages = (alike - other.tokens.begin()) / pool_.page_size();
+      return other.computed < pages * pool_.page_size();
+    });
   }
 
   /// Pages for so many tokens; false if there are not enough.

@@ -188,6 +188,35 @@ TEST_CASE("generator: a prompt that begins as an earlier one takes its pages") {
   CHECK(next.tokens == alone(longer).tokens);
 }
 
+TEST_CASE("generator: prompts that begin alike and come together are computed once") {
+  const auto generator = make_generator(decoder());
+  Answers answers;
+  std::vector<size_t> asked;
+  for (int i = 0; i < 4; ++i) asked.push_back(answers.ask(*generator, request(90, 5, 4)));
+  for (const size_t each : asked)
+    CHECK(answers.get(each).tokens == alone(request(90, 5, 4)).tokens);
+  CHECK(generator->state().prompt_tokens == 90 + 3 * 10);  // what fills no page is each one's own
+}
+
+TEST_CASE(
+    "generator: who waits for another's pages goes on when that one is cancelled or put off") {
+  const run::DecoderOptions options = {
+      .context = kContext, .sequences = 4, .page_size = 16, .page_count = 7};
+  const Request same = request(90, 6, 4);
+  const Result wanted = alone(same);
+  for (const bool cancelled : {false, true}) {
+    const auto generator = make_generator(decoder(options));
+    Answers answers;
+    const size_t first = answers.ask(*generator, same);
+    std::vector<size_t> asked;
+    for (int i = 0; i < 3; ++i) asked.push_back(answers.ask(*generator, same));
+    if (cancelled) generator->cancel(answers.number(first));
+    for (const size_t each : asked) CHECK(answers.get(each).tokens == wanted.tokens);
+    answers.get(first);
+    CHECK(generator->state().pages_used == 0);
+  }
+}
+
 TEST_CASE("generator: an end token ends the answer and is not given out") {
   const Result whole = alone(request(10, 8));
   Request asked = request(10, 8);
