@@ -264,21 +264,32 @@ class DecoderGenerator final : public Generator {
       counted_.cached += job.usage.cached;
       if (request.max_tokens <= 0) return end(job, Finish::length);
     }
+    try {
+      const std::optional<Generated> generated = next_token(job, logits);
+      if (!generated) return end(job, Finish::stop);
+      if (request.on_token && !request.on_token(*generated)) return end(job, Finish::cancelled);
+    } catch (const std::exception& error) {  // its own: the others can go on
+      return end(job, Finish::failed, error.what());
+    }
+    if (job.usage.generated >= request.max_tokens || std::ssize(job.tokens) >= context())
+      end(job, Finish::length);
+  }
+
+  /// Chooses a token and adds it; nothing where the answer ends.
+  std::optional<Generated> next_token(Job& job, std::span<const float> logits) {
+    const Request& request = job.request;
     std::vector<bool> allowed;
     if (request.constraint) {
       allowed.assign(static_cast<size_t>(vocabulary()), true);
       request.constraint->allow(allowed);
     }
-    const Generated generated = job.sampler.choose(logits, allowed);
-    if (std::ranges::find(request.ends, generated.token) != request.ends.end())
-      return end(job, Finish::stop);
-    ++job.usage.generated, ++counted_.generated;
+    Generated generated = job.sampler.choose(logits, allowed);
+    if (std::ranges::find(request.ends, generated.token) != request.ends.end()) return {};
     job.tokens.push_back(generated.token);
     job.sampler.accept(generated.token);
     if (request.constraint) request.constraint->accept(generated.token);
-    if (request.on_token && !request.on_token(generated)) return end(job, Finish::cancelled);
-    if (job.usage.generated >= request.max_tokens || std::ssize(job.tokens) >= context())
-      end(job, Finish::length);
+    ++job.usage.generated, ++counted_.generated;
+    return generated;
   }
 
   /// The job is over; it leaves the list before the next step.

@@ -97,6 +97,7 @@ void JsonAcceptor::step(const State& from, uint8_t byte, State& to) {
 }
 
 void JsonAcceptor::step_stack(int32_t id, uint8_t byte, State& to) {
+  ++steps_;
   if (id == kWhole) return;
   const Stack stack = stacks_[id];  // a copy: stacks_ grows
   switch (node_of(stack.top).kind) {
@@ -327,6 +328,19 @@ bool JsonAcceptor::complete(int32_t id) {
   State after;
   close(stack.below, after);
   return std::find(after.begin(), after.end(), kWhole) != after.end();
+}
+
+int32_t JsonAcceptor::look_alike(int32_t id, int32_t bytes) {
+  const Stack stack = stacks_[id];
+  if (id == kWhole || node_of(stack.top).kind != Kind::string) return id;
+  const auto& node = node_of(stack.top);
+  Frame frame = stack.top;
+  if (frame.at >= node.least && frame.at <= node.most - bytes)
+    frame.node = grammar_->name;  // it has no limits
+  else if (frame.at > node.least - bytes)
+    return id;
+  frame.at = 0;
+  return push(frame, stack.below);
 }
 
 void JsonAcceptor::forget_all_but(State& state) {

@@ -24,9 +24,14 @@ class JsonAcceptor {
   void step(const State& from, uint8_t byte, State& to);
   /// Whether the text may end here.
   bool complete(const State& state);
+  /// A stack that goes on as `id` does for so many bytes. States that differ only in counts far
+  /// from their limits have the same.
+  int32_t look_alike(int32_t id, int32_t bytes);
   /// Forgets every stack but those of `state`, which is renumbered. Other states end to be valid.
   void forget_all_but(State& state);
   size_t stacks() const { return stacks_.size(); }
+  /// Bytes that were tried on stacks so far: the work done.
+  size_t steps() const { return steps_; }
 
  private:
   /// One open value: how far it has come. What the numbers mean depends on its kind.
@@ -68,6 +73,7 @@ class JsonAcceptor {
   std::vector<Stack> stacks_;  // the first is empty: the text is whole
   std::unordered_map<Stack, int32_t, Hash> numbers_;
   State start_;
+  size_t steps_ = 0;
 };
 
 }  // namespace argosy::serve

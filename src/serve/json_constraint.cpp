@@ -11,6 +11,8 @@ namespace {
 
 // What is remembered of states before, for one request: 256 answers are 2 MB with 64k tokens.
 constexpr size_t kMostKnown = 256, kMostStacks = 200'000;
+// A string may walk all of the vocabulary. So many walks a token are taken at most.
+constexpr size_t kMostWalks = 4;
 
 }  // namespace
 
@@ -61,14 +63,15 @@ JsonConstraint::JsonConstraint(std::shared_ptr<const VocabularyTree> tree,
       state_(acceptor_.start()),
       path_(static_cast<size_t>(tree_->height()) + 1) {}
 
-std::vector<bool> JsonConstraint::find_allowed() {
-  std::vector<bool> found(static_cast<size_t>(tree_->vocabulary()));
+/// Adds the tokens that may follow on a stack.
+void JsonConstraint::walk(int32_t stack, std::vector<bool>& found) {
   const auto& nodes = tree_->nodes();
-  path_[0] = state_;
+  path_[0] = {stack};
   for (size_t i = 0; i < nodes.size();) {
     const VocabularyTree::Node& node = nodes[i];
+    const auto& state = path_[static_cast<size_t>(node.depth)];
     auto& reached = path_[static_cast<size_t>(node.depth) + 1];
-    acceptor_.step(path_[static_cast<size_t>(node.depth)], node.byte, reached);
+    acceptor_.step(state, node.byte, reached);
     if (reached.empty()) {
       i = static_cast<size_t>(node.after);
       continue;
@@ -77,27 +80,49 @@ std::vector<bool> JsonConstraint::find_allowed() {
       found[static_cast<size_t>(tree_->tokens()[static_cast<size_t>(node.first_token + k)])] = true;
     ++i;
   }
-  if (acceptor_.complete(state_))
-    for (const Token end : ends_) found[static_cast<size_t>(end)] = true;
-  return found;
+}
+
+JsonConstraint::Known JsonConstraint::find_allowed(const JsonAcceptor::State& state) {
+  Known known{.allowed = std::vector<bool>(static_cast<size_t>(tree_->vocabulary()))};
+  const size_t enough = acceptor_.steps() + kMostWalks * tree_->nodes().size();
+  for (const int32_t stack : state) {
+    if (acceptor_.steps() >= enough) break;
+    walk(stack, known.allowed);
+    known.stacks.push_back(stack);
+  }
+  if (acceptor_.complete(known.stacks))
+    for (const Token end : ends_) known.allowed[static_cast<size_t>(end)] = true;
+  return known;
+}
+
+JsonAcceptor::State JsonConstraint::look_alikes() {
+  JsonAcceptor::State alike;
+  for (const int32_t stack : state_) alike.push_back(acceptor_.look_alike(stack, tree_->height()));
+  std::sort(alike.begin(), alike.end());
+  alike.erase(std::unique(alike.begin(), alike.end()), alike.end());
+  return alike;
 }
 
 void JsonConstraint::allow(std::vector<bool>& allowed) {
   check(allowed.size() >= static_cast<size_t>(tree_->vocabulary()), "logits of the vocabulary");
-  auto known = known_.find(state_);
-  if (known == known_.end()) {
-    if (known_.size() >= kMostKnown || acceptor_.stacks() > kMostStacks) {
-      known_.clear();
-      acceptor_.forget_all_but(state_);
-    }
-    known = known_.emplace(state_, std::vector<bool>()).first;
-    known->second = find_allowed();
+  if (known_.size() >= kMostKnown || acceptor_.stacks() > kMostStacks) {
+    known_.clear();
+    acceptor_.forget_all_but(state_);
   }
-  const std::vector<bool>& found = known->second;
-  for (size_t i = 0; i < found.size(); ++i)
-    if (!found[i]) allowed[i] = false;
+  const JsonAcceptor::State alike = look_alikes();
+  auto place = known_.find(alike);
+  if (place == known_.end()) place = known_.emplace(alike, find_allowed(alike)).first;
+  const Known& known = place->second;
+  // readings that were not looked at are given up: fewer texts are left, all of them good
+  if (known.stacks.size() < alike.size())
+    std::erase_if(state_, [&](int32_t stack) {
+      return !std::ranges::binary_search(known.stacks,
+                                         acceptor_.look_alike(stack, tree_->height()));
+    });
+  for (size_t i = 0; i < known.allowed.size(); ++i)
+    if (!known.allowed[i]) allowed[i] = false;
   // a model may have more logits than its tokenizer has tokens
-  for (size_t i = found.size(); i < allowed.size(); ++i) allowed[i] = false;
+  for (size_t i = known.allowed.size(); i < allowed.size(); ++i) allowed[i] = false;
 }
 
 void JsonConstraint::accept(Token token) {

@@ -44,17 +44,26 @@ class JsonConstraint : public Constraint {
                  std::vector<Token> ends, SharedGrammar grammar);
   void allow(std::vector<bool>& allowed) override;
   void accept(Token token) override;
+  /// In how many ways the text so far is read.
+  size_t readings() const { return state_.size(); }
 
  private:
-  std::vector<bool> find_allowed();
+  /// What may follow on a state, by those of its stacks that were looked at.
+  struct Known {
+    JsonAcceptor::State stacks;
+    std::vector<bool> allowed;
+  };
+  Known find_allowed(const JsonAcceptor::State& state);
+  void walk(int32_t stack, std::vector<bool>& found);
+  JsonAcceptor::State look_alikes();
 
   std::shared_ptr<const VocabularyTree> tree_;
   const text::Tokenizer& tokenizer_;
   std::vector<Token> ends_;
   JsonAcceptor acceptor_;
   JsonAcceptor::State state_, next_;
-  std::vector<JsonAcceptor::State> path_;                   // by depth in the tree
-  std::map<JsonAcceptor::State, std::vector<bool>> known_;  // what was found for a state
+  std::vector<JsonAcceptor::State> path_;       // by depth in the tree
+  std::map<JsonAcceptor::State, Known> known_;  // by look_alikes()
 };
 
 }  // namespace argosy::serve

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <stdexcept>
 
 #include "base/random.h"
 #include "run/decoder.h"
@@ -276,6 +277,30 @@ TEST_CASE("generator: a constraint limits what comes, and sees what came") {
   const Result result = alone(asked);
   for (const Token token : result.tokens) CHECK(token % 2 == 0);
   CHECK(even->accepted == result.tokens);
+}
+
+TEST_CASE("generator: a constraint that fails ends its own request, others go on") {
+  struct Broken : Constraint {
+    int left;
+    explicit Broken(int tokens) : left(tokens) {}
+    void allow(std::vector<bool>&) override {
+      if (left-- == 0) throw std::runtime_error("it broke");
+    }
+    void accept(Token) override {}
+  };
+  const auto generator = make_generator(decoder());
+  Answers answers;
+  Request broken = request(10, 4, 12);
+  broken.constraint = std::make_shared<Broken>(3);
+  const size_t other = answers.ask(*generator, request(12, 5, 30));
+  const size_t failed = answers.ask(*generator, broken);
+  const size_t waiting = answers.ask(*generator, request(14, 6, 10));
+  CHECK(answers.get(failed).finish == Finish::failed);
+  CHECK(answers.get(failed).error == "it broke");
+  CHECK(answers.get(failed).tokens.size() == 3);
+  CHECK(answers.get(other).tokens == alone(request(12, 5, 30)).tokens);
+  CHECK(answers.get(waiting).finish == Finish::length);
+  CHECK(generator->state().pages_used == 0);
 }
 
 TEST_CASE("generator: what runs when it ends is cancelled, and told so") {

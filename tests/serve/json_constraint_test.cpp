@@ -409,32 +409,63 @@ TEST_CASE("json constraint: a required call is one of the tools, with its argume
 }
 
 TEST_CASE("json constraint: a token is let through exactly if its bytes can stand there") {
-  const std::string text = R"({"name": "Ada é", "age": 12, "tags": ["ab", 12]})";
-  JsonConstraint constraint(kVocabulary, kTokenizer, kTokenizer.ends(),
-                            json_grammar(kPerson, "schema"));
-  JsonAcceptor acceptor(json_grammar(kPerson, "schema"));
-  JsonAcceptor::State state = acceptor.start(), next;
-  for (const char byte : text) {
-    std::vector<bool> allowed(kTokenizer.vocabulary() + 6, true);  // a model's padding
-    constraint.allow(allowed);
-    for (Token token = 0; token < static_cast<Token>(allowed.size()); ++token) {
-      bool stands = token < kTokenizer.vocabulary() && !kTokenizer.is_special(token);
-      if (stands) {
-        JsonAcceptor::State at = state;
-        for (const char more : kTokenizer.bytes(token)) {
-          acceptor.step(at, static_cast<uint8_t>(more), next);
-          std::swap(at, next);
+  const std::string limited =
+      R"({"anyOf": [{"type": "string", "minLength": 25, "maxLength": 40}, {"type": "array", "items":
+         {"type": "string", "minLength": 3, "maxLength": 26}}, {"type": "string", "maxLength": 6}]})";
+  const std::string letters = "abcdefghijklmnopqrstuvwxyzab";
+  for (const auto& [schema, text] : std::vector<std::pair<std::string, std::string>>{
+           {kPerson, R"({"name": "Ada é", "age": 12, "tags": ["ab", 12]})"},
+           {limited, '"' + letters + "\\n12é\""},
+           {limited, "[\"" + letters.substr(0, 26) + "\"]"}}) {
+    JsonConstraint constraint(kVocabulary, kTokenizer, kTokenizer.ends(),
+                              json_grammar(schema, "schema"));
+    JsonAcceptor acceptor(json_grammar(schema, "schema"));
+    JsonAcceptor::State state = acceptor.start(), next;
+    for (const char byte : text) {
+      std::vector<bool> allowed(kTokenizer.vocabulary() + 6, true);  // a model's padding
+      constraint.allow(allowed);
+      for (Token token = 0; token < static_cast<Token>(allowed.size()); ++token) {
+        bool stands = token < kTokenizer.vocabulary() && !kTokenizer.is_special(token);
+        if (stands) {
+          JsonAcceptor::State at = state;
+          for (const char more : kTokenizer.bytes(token)) {
+            acceptor.step(at, static_cast<uint8_t>(more), next);
+            std::swap(at, next);
+          }
+          stands = !at.empty();
         }
-        stands = !at.empty();
+        CHECK(allowed[token] == stands);
       }
-      CHECK(allowed[token] == stands);
+      constraint.accept(static_cast<uint8_t>(byte));
+      acceptor.step(state, static_cast<uint8_t>(byte), next);
+      std::swap(state, next);
     }
-    constraint.accept(static_cast<uint8_t>(byte));
-    acceptor.step(state, static_cast<uint8_t>(byte), next);
-    std::swap(state, next);
+    std::vector<bool> allowed(kTokenizer.vocabulary(), true);
+    constraint.allow(allowed);
+    CHECK(std::count(allowed.begin(), allowed.end(), true) == 1);
+    CHECK(allowed[test::ByteTokenizer::kEnd]);
   }
-  std::vector<bool> allowed(kTokenizer.vocabulary(), true);
+}
+
+TEST_CASE("json constraint: of readings that each cost a walk of the vocabulary few are followed") {
+  std::string strings = R"({"type": "string", "maxLength": 12})";
+  for (int i = 1; i < 64; ++i) strings += R"(,{"type": "string", "maxLength": 12})";
+  const auto grammar = json_grammar(R"({"anyOf": [)" + strings + "]}", "schema");
+  JsonConstraint constraint(kVocabulary, kTokenizer, kTokenizer.ends(), grammar);
+  std::vector<bool> allowed;
+  const auto write = [&](char byte) {
+    allowed.assign(kTokenizer.vocabulary(), true);
+    constraint.allow(allowed);
+    REQUIRE(allowed[byte]);
+    constraint.accept(static_cast<uint8_t>(byte));
+  };
+  for (const char byte : std::string_view("\"ab")) write(byte);
+  CHECK(constraint.readings() == 64);  // far from their limits they are alike
+  for (const char byte : std::string_view("cdefgh")) write(byte);
+  CHECK(constraint.readings() <= 8);
+  CHECK(constraint.readings() > 0);
+  write('"');
+  allowed.assign(allowed.size(), true);
   constraint.allow(allowed);
-  CHECK(std::count(allowed.begin(), allowed.end(), true) == 1);
   CHECK(allowed[test::ByteTokenizer::kEnd]);
 }
