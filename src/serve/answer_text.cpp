@@ -4,13 +4,17 @@
 #include <utility>
 
 namespace argosy::serve {
+namespace {
 
+/// Length of the longest end of `text` that `mark` begins with and is not all of `mark`.
 size_t begun(std::string_view text, std::string_view mark) {
   if (mark.empty()) return 0;
   for (size_t length = std::min(text.size(), mark.size() - 1); length > 0; --length)
     if (text.ends_with(mark.substr(0, length))) return length;
   return 0;
 }
+
+}  // namespace
 
 std::string AnswerText::take(const std::string& more, bool last) {
   if (stopped_) return "";

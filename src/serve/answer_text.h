@@ -28,7 +28,4 @@ class AnswerText {
   bool stopped_ = false;
 };
 
-/// Length of the longest end of `text` that `mark` begins with and is not all of `mark`.
-size_t begun(std::string_view text, std::string_view mark);
-
 }  // namespace argosy::serve

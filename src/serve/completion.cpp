@@ -39,17 +39,18 @@ struct Choice {
       : index(index),
         prompt(prompt),
         text(std::move(stops)),
-        whole(std::move(begins)),
-        offset(characters(whole)) {}
+        content(std::move(begins)),
+        offset(characters(content)) {}
 
   size_t index, prompt;  // which
   AnswerText text;
-  std::string whole;           // all that it said
-  size_t sent = 0;             // of it, in a stream
-  bool calling = false;        // what comes may be a call, and is looked at when it is whole
-  bool begun = false;          // in a stream
-  int64_t offset;              // characters before those of logprobs
-  std::vector<Json> logprobs;  // in a stream: those not sent yet
+  text::AnswerReader reader;
+  std::string content;                // in a stream: what is not sent yet
+  std::vector<text::ToolCall> calls;  // all of them
+  size_t calls_sent = 0;              // in a stream
+  bool begun = false;                 // in a stream
+  int64_t offset;                     // characters before those of logprobs
+  std::vector<Json> logprobs;         // in a stream: those not sent yet
   int64_t tokens = 0;
   std::string finish;  // its reason; "": it goes on
   Usage usage;
@@ -81,7 +82,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
               const SharedGrammar& grammar);
   bool on_token(Choice& choice, const Generated& generated);
   void add(Choice& choice, const Generated& generated);
-  void add_text(Choice& choice, const std::string& text);
+  void add_text(Choice& choice, const std::string& text, bool last);
   void end(Choice& choice, Finish finish, const Usage& usage, const std::string& error);
   void fail(int status, const std::string& message);
   void give_up();
@@ -89,10 +90,8 @@ class Completion : public std::enable_shared_from_this<Completion> {
   Json chunk() const;
   void send(const Json& choice_json);
   void send_delta(Choice& choice, Json delta, const std::string& finish);
-  void send_text(Choice& choice);
-  void finish_stream(Choice& choice);
-  text::Answer calls_of(Choice& choice) const;
-  Json answer_of(Choice& choice) const;
+  void send_new(Choice& choice);
+  Json answer_of(const Choice& choice) const;
   Json logprobs_of(const Choice& choice) const;
   void finish();
 
@@ -238,15 +237,23 @@ void Completion::add(Choice& choice, const Generated& generated) {
   ++choice.tokens;
   if (request_.sampling.logprobs >= 0)
     choice.logprobs.push_back(token_json(generated, model_.tokenizer));
-  add_text(choice, choice.text.push(model_.tokenizer.bytes(generated.token)));
+  add_text(choice, choice.text.push(model_.tokenizer.bytes(generated.token)), false);
   if (!choice.text.stopped()) return;
   choice.enough = true;
   model_.generator.cancel(choice.request);
 }
 
-void Completion::add_text(Choice& choice, const std::string& text) {
-  choice.whole += text;
-  if (request_.stream) send_text(choice);
+/// More of what the model said: content and calls, where it may make some.
+void Completion::add_text(Choice& choice, const std::string& text, bool last) {
+  text::Answer more{.content = text};
+  if (request_.tool_choice != ToolChoice::none) {
+    more = choice.reader.push(text);
+    if (last) more += choice.reader.finish();
+  }
+  choice.content += more.content;
+  for (text::ToolCall& call : more.tool_calls)
+    if (request_.parallel_calls || choice.calls.empty()) choice.calls.push_back(std::move(call));
+  if (request_.stream) send_new(choice);
 }
 
 void Completion::end(Choice& choice, Finish finish, const Usage& usage, const std::string& error) {
@@ -256,9 +263,11 @@ void Completion::end(Choice& choice, Finish finish, const Usage& usage, const st
     return fail(503, "the server is stopping");
   choice.usage = usage;
   choice.enough = true;
-  add_text(choice, choice.text.finish());
-  choice.finish = finish == Finish::length && !choice.text.stopped() ? "length" : "stop";
-  if (request_.stream) finish_stream(choice);
+  add_text(choice, choice.text.finish(), true);
+  choice.finish = finish == Finish::length && !choice.text.stopped() ? "length"
+                  : choice.calls.empty()                             ? "stop"
+                                                                     : "tool_calls";
+  if (request_.stream) send_delta(choice, request_.chat ? Json::object() : Json(""), choice.finish);
   if (--running_ == 0) this->finish();
 }
 
@@ -277,16 +286,6 @@ void Completion::give_up() {
     choice->enough = true;
     model_.generator.cancel(choice->request);
   }
-}
-
-/// An answer that is whole taken apart, where it may hold calls.
-text::Answer Completion::calls_of(Choice& choice) const {
-  if (request_.tool_choice == ToolChoice::none) return {};
-  text::Answer answer = text::read_answer(choice.whole);
-  auto& calls = answer.tool_calls;
-  if (!request_.parallel_calls && calls.size() > 1) calls.resize(1);
-  if (!calls.empty() && choice.finish == "stop") choice.finish = "tool_calls";
-  return answer;
 }
 
 // ---- as a stream
@@ -322,31 +321,19 @@ void Completion::send_delta(Choice& choice, Json delta, const std::string& finis
   send(json);
 }
 
-/// What may be sent of the text that is there: all, but nothing of what may become a call.
-void Completion::send_text(Choice& choice) {
+/// What has come since the last time.
+void Completion::send_new(Choice& choice) {
   if (request_.chat && !std::exchange(choice.begun, true))
     send_delta(choice, {{"role", "assistant"}, {"content", ""}}, "");
-  if (choice.calling) return;
-  size_t end = choice.whole.size();
-  if (request_.tool_choice != ToolChoice::none) {
-    const std::string_view unsent = std::string_view(choice.whole).substr(choice.sent);
-    const size_t call = unsent.find(text::kToolCallBegins);
-    choice.calling = call != unsent.npos;
-    end = choice.calling ? choice.sent + call : end - begun(unsent, text::kToolCallBegins);
+  if (!choice.content.empty()) {
+    Json text = std::exchange(choice.content, "");
+    send_delta(choice, request_.chat ? Json{{"content", std::move(text)}} : std::move(text), "");
   }
-  if (end == choice.sent) return;
-  Json text = choice.whole.substr(choice.sent, end - choice.sent);
-  choice.sent = end;
-  send_delta(choice, request_.chat ? Json{{"content", std::move(text)}} : std::move(text), "");
-}
-
-void Completion::finish_stream(Choice& choice) {
-  const auto calls = calls_of(choice).tool_calls;
-  if (!calls.empty())
-    send_delta(choice, {{"tool_calls", calls_json(calls, id_, true)}}, "");
-  else if (choice.sent < choice.whole.size())  // it had looked like one
-    send_delta(choice, {{"content", choice.whole.substr(choice.sent)}}, "");
-  send_delta(choice, request_.chat ? Json::object() : Json(""), choice.finish);
+  if (choice.calls_sent == choice.calls.size()) return;
+  Json calls = calls_json(choice.calls, id_, true);
+  const size_t sent = std::exchange(choice.calls_sent, choice.calls.size());
+  calls.erase(calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(sent));
+  send_delta(choice, {{"tool_calls", std::move(calls)}}, "");
 }
 
 // ---- as a whole
@@ -357,13 +344,12 @@ Json Completion::logprobs_of(const Choice& choice) const {
                        : text_logprobs(choice.logprobs, choice.offset);
 }
 
-Json Completion::answer_of(Choice& choice) const {
-  if (!request_.chat) return choice.whole;
-  Json message = {{"role", "assistant"}, {"content", choice.whole}, {"refusal", nullptr}};
-  const text::Answer answer = calls_of(choice);
-  if (answer.tool_calls.empty()) return message;
-  message["content"] = answer.content.empty() ? Json() : Json(answer.content);
-  message["tool_calls"] = calls_json(answer.tool_calls, id_, false);
+Json Completion::answer_of(const Choice& choice) const {
+  if (!request_.chat) return choice.content;
+  Json message = {{"role", "assistant"}, {"content", choice.content}, {"refusal", nullptr}};
+  if (choice.calls.empty()) return message;
+  if (choice.content.empty()) message["content"] = nullptr;
+  message["tool_calls"] = calls_json(choice.calls, id_, false);
   return message;
 }
 

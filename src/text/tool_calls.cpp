@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -32,6 +34,13 @@ std::optional<ToolCall> read_call(std::string_view text) {
   }
 }
 
+/// Where the text ends that cannot become the beginning of a call.
+size_t end_of_text(std::string_view text) {
+  const size_t mark = text.rfind(kToolCallBegins[0]);
+  const bool begun = mark != text.npos && kToolCallBegins.starts_with(text.substr(mark));
+  return begun ? mark : text.size();
+}
+
 }  // namespace
 
 std::string tools_as_text(std::span<const std::string> tools) {
@@ -57,24 +66,52 @@ std::string tool_calls_as_text(const Message& turn) {
   return text;
 }
 
-Answer read_answer(std::string_view text) {
+Answer& Answer::operator+=(Answer more) {
+  content += more.content;
+  std::ranges::move(more.tool_calls, std::back_inserter(tool_calls));
+  return *this;
+}
+
+Answer AnswerReader::take(std::string_view more, bool last) {
+  held_ += more;
   Answer answer;
-  while (!text.empty()) {
-    const size_t open = text.find(kToolCallBegins);
-    answer.content += text.substr(0, open);
-    if (open == text.npos) break;
-    const size_t from = open + kToolCallBegins.size();
-    const size_t close = std::min(text.find(kToolCallEnds, from), text.size());
-    const size_t end = std::min(close + kToolCallEnds.size(), text.size());
-    if (auto call = read_call(text.substr(from, close - from)))
-      answer.tool_calls.push_back(std::move(*call));
-    else
-      answer.content += text.substr(open, end - open);
-    text.remove_prefix(end);
+  const auto say = [&](size_t count) {
+    answer.content += held_.substr(0, count);
+    held_.erase(0, count);
+  };
+  while (true) {
+    size_t open = held_.find(kToolCallBegins);
+    const bool opened = open != held_.npos;
+    if (!opened) open = last ? held_.size() : end_of_text(held_);
+    const std::string_view before = std::string_view(held_).substr(0, open);
+    const size_t text = before.find_last_not_of(" \t\r\n") + 1;
+    say(text);
+    if (!opened) break;
+    const size_t from = open - text + kToolCallBegins.size();
+    size_t close = held_.find(kToolCallEnds, std::max(from, searched_));
+    if (close == held_.npos && !last) {
+      searched_ = held_.size() - std::min(held_.size(), kToolCallEnds.size() - 1);
+      return answer;
+    }
+    close = std::min(close, held_.size());  // the end may be missing
+    const size_t end = std::min(close + kToolCallEnds.size(), held_.size());
+    if (auto call = read_call(std::string_view(held_).substr(from, close - from))) {
+      answer.tool_calls.push_back(*std::move(call));
+      called_ = true;
+      held_.erase(0, end);
+    } else {
+      say(end);
+    }
+    searched_ = 0;
   }
-  if (!answer.tool_calls.empty())  // what stood between the calls
-    answer.content.erase(answer.content.find_last_not_of(" \t\r\n") + 1);
+  if (last && !called_) say(held_.size());
   return answer;
+}
+
+Answer read_answer(std::string_view text) {
+  AnswerReader reader;
+  Answer answer = reader.push(text);
+  return answer += reader.finish();
 }
 
 }  // namespace argosy::text

@@ -20,7 +20,26 @@ std::string tool_calls_as_text(const Message& turn);
 struct Answer {
   std::string content;
   std::vector<ToolCall> tool_calls;
+  Answer& operator+=(Answer more);  ///< what was said behind it
 };
+
+/// Takes an answer apart while it comes; in whatever pieces that is, what is said in all is the
+/// same. Blanks before a call, and those that end an answer with calls, are not content.
+class AnswerReader {
+ public:
+  /// What is sure by now: more of the content, and calls that are whole.
+  Answer push(std::string_view more) { return take(more, false); }
+  /// Nothing more comes.
+  Answer finish() { return take("", true); }
+
+ private:
+  Answer take(std::string_view more, bool last);
+
+  std::string held_;     ///< blanks, and what may be a call
+  size_t searched_ = 0;  ///< of that, for the call's end
+  bool called_ = false;
+};
+
 Answer read_answer(std::string_view text);
 
 }  // namespace argosy::text

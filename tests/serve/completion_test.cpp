@@ -179,13 +179,6 @@ TEST_CASE("completion: a call in an answer is taken apart, whole and as a stream
   CHECK(named["function"]["name"] == "add");
   CHECK(Json::parse(named["function"]["arguments"].get<std::string>()) == Json{{"a", 1}});
 
-  const auto chunks = place.chat_stream("Well: " + call + call, more);
-  CHECK(deltas(chunks) == "Well: ");
-  const Json& delta = chunks[chunks.size() - 2]["choices"][0]["delta"];
-  REQUIRE(delta["tool_calls"].size() == 2);
-  CHECK(delta["tool_calls"][1]["index"] == 1);
-  CHECK(chunks.back()["choices"][0]["finish_reason"] == "tool_calls");
-
   const Json single = {{"tools", {kAdd}}, {"parallel_tool_calls", false}};
   CHECK(place.chat(call + call, single)["choices"][0]["message"]["tool_calls"].size() == 1);
   // what only looks like one is text
@@ -193,6 +186,39 @@ TEST_CASE("completion: a call in an answer is taken apart, whole and as a stream
     CHECK(text_of(place.chat(text, more)) == text);
     CHECK(deltas(place.chat_stream(text, more)) == text);
   }
+}
+
+TEST_CASE("completion: a stream and a whole answer have the same calls and the same text around") {
+  Place place;
+  const std::string good =
+      "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n</tool_call>";
+  const std::string bad = "<tool_call>{\"name\": 1}</tool_call>";
+  for (const std::string& text :
+       {"Well: " + good + good, "a\n" + good + "\nb\n" + good + "\n", bad + "\n" + good + " c",
+        "\n " + good, good + "\n" + bad, std::string("a <tool_call> b\n"), bad + " ",
+        "d " + good.substr(0, good.size() - 5)})
+    for (const bool parallel : {true, false})
+      for (const int64_t most : {1000, 60}) {
+        const Json more = {
+            {"tools", {kAdd}}, {"parallel_tool_calls", parallel}, {"max_tokens", most}};
+        const Json choice = place.chat(text, more)["choices"][0];
+        const Json& message = choice["message"];
+        const auto chunks = place.chat_stream(text, more);
+        INFO(text << more.dump());
+        CHECK(deltas(chunks) ==
+              (message["content"].is_null() ? "" : text_of({{"choices", {choice}}})));
+        CHECK(chunks.back()["choices"][0]["finish_reason"] == choice["finish_reason"]);
+        Json calls = Json::array();
+        for (const Json& chunk : chunks)
+          for (const Json& call : chunk["choices"][0]["delta"].value("tool_calls", Json::array())) {
+            CHECK(call["index"] == calls.size());
+            calls.push_back(call["function"]);
+          }
+        Json wanted = Json::array();
+        for (const Json& call : message.value("tool_calls", Json::array()))
+          wanted.push_back(call["function"]);
+        CHECK(calls == wanted);
+      }
 }
 
 TEST_CASE("completion: a call that is required is made") {

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include <ctime>
 
 #include "base/error.h"
@@ -259,6 +261,34 @@ TEST_CASE("chat: a call whose end is missing is read, and what is no call stays 
   std::string deep = "<tool_call>";
   for (int i = 0; i < 100'000; ++i) deep += "{\"name\":";
   CHECK(calls(deep) == 0);
+}
+
+TEST_CASE("chat: an answer is taken apart the same, in whatever pieces it comes") {
+  const std::string good = R"(<tool_call>
+{"name": "f", "arguments": {"a": "<tool_call>"}}
+</tool_call>)",
+                    bad = "<tool_call>{\"name\": 1}</tool_call>";
+  for (const auto& [text, content, calls] :
+       std::vector<std::tuple<std::string, std::string, size_t>>{
+           {"I look. \n" + good + "\n" + good + "\n", "I look.", 2},
+           {"a " + good + " b \n", "a b", 1},
+           {"a\n" + bad + "\n" + good + "\n" + bad + " \n", "a\n" + bad + "\n" + bad, 1},
+           {" \n", " \n", 0},
+           {"a < b <tool_cal", "a < b <tool_cal", 0},
+           {"a " + bad + " ", "a " + bad + " ", 0},
+           {"a <tool_call>{\"name\": \"f\"}", "a", 1},
+           {"a <tool_call> b <<tool_call> ", "a <tool_call> b <<tool_call> ", 0},
+           {"<tool_call>1e999</tool_call>", "<tool_call>1e999</tool_call>", 0}}) {
+    for (size_t size = 1; size <= text.size(); ++size) {
+      AnswerReader reader;
+      Answer whole;
+      for (size_t i = 0; i < text.size(); i += size)
+        whole += reader.push(std::string_view(text).substr(i, size));
+      whole += reader.finish();
+      CHECK(whole.content == content);
+      CHECK(whole.tool_calls.size() == calls);
+    }
+  }
 }
 
 TEST_CASE("chat: the template of a folder is found in both places that files have it") {
