@@ -18,7 +18,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using ToolChoice = CompletionRequest::ToolChoice;
 
-constexpr int64_t kMostWaiting = 1000;  // answers
+constexpr int64_t kMostWaiting = 1000;       // answers
+constexpr int64_t kMostDescribed = 500'000;  // logprobs of prompts, of one request
 
 double seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
@@ -36,11 +37,7 @@ std::vector<Token> tokens_of(const std::string& text, const text::Tokenizer& tok
 /// One of the answers that a request asks for.
 struct Choice {
   Choice(size_t index, size_t prompt, std::vector<std::string> stops, std::string begins)
-      : index(index),
-        prompt(prompt),
-        text(std::move(stops)),
-        content(std::move(begins)),
-        offset(characters(content)) {}
+      : index(index), prompt(prompt), text(std::move(stops)), content(std::move(begins)) {}
 
   size_t index, prompt;  // which
   AnswerText text;
@@ -49,7 +46,7 @@ struct Choice {
   std::vector<text::ToolCall> calls;  // all of them
   size_t calls_sent = 0;              // in a stream
   bool begun = false;                 // in a stream
-  int64_t offset;                     // characters before those of logprobs
+  int64_t offset = 0;                 // characters before those of logprobs
   std::vector<Json> logprobs;         // in a stream: those not sent yet
   int64_t tokens = 0;
   std::string finish;  // its reason; "": it goes on
@@ -80,6 +77,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
   SharedGrammar grammar() const;
   void submit(Choice& choice, std::vector<Token> prompt, int64_t number,
               const SharedGrammar& grammar);
+  bool describes_prompts() const { return request_.echo && request_.sampling.logprobs >= 0; }
   bool on_token(Choice& choice, const Generated& generated);
   void add(Choice& choice, const Generated& generated);
   void add_text(Choice& choice, const std::string& text, bool last);
@@ -139,6 +137,15 @@ std::vector<std::vector<Token>> Completion::prompts() const {
                      .param = param,
                      .code = "context_length_exceeded"};
   }
+  int64_t described = 0;
+  for (const auto& tokens : prompts)
+    described += std::ssize(tokens) * (request_.sampling.logprobs + 1) * request_.choices;
+  if (describes_prompts() && described > kMostDescribed)
+    throw ApiError{.message = fmt::format("echo asks for {} logprobs of prompts, the most at once "
+                                          "is {}; ask for fewer, or for the prompts in turn",
+                                          described, kMostDescribed),
+                   .param = "echo",
+                   .code = "invalid_value"};
   if (request_.max_tokens && *request_.max_tokens > context)
     throw ApiError{.message = fmt::format("max_tokens is {}, and this model's maximum context "
                                           "length is {} tokens; ask for fewer",
@@ -184,6 +191,8 @@ void Completion::start() {
       std::string begins;
       if (request_.echo) begins = readable(model_.tokenizer.decode(prompts[i]));
       choices_.push_back(std::make_unique<Choice>(choices_.size(), i, stops, std::move(begins)));
+      if (describes_prompts())
+        choices_.back()->logprobs.push_back(first_token_json(prompts[i][0], model_.tokenizer));
     }
   }
   running_ = choices_.size();
@@ -212,6 +221,12 @@ void Completion::submit(Choice& choice, std::vector<Token> prompt, int64_t numbe
   request.on_token = [self = shared_from_this(), &choice](const Generated& generated) {
     return self->on_token(choice, generated);
   };
+  if (describes_prompts())
+    request.on_prompt = [self = shared_from_this(), &choice](const Generated& told) {
+      self->exchange_->run([self, &choice, told] {
+        choice.logprobs.push_back(token_json(told, self->model_.tokenizer));
+      });
+    };
   request.on_end = [self = shared_from_this(), &choice](Finish finish, const Usage& usage,
                                                         const std::string& error) {
     self->exchange_->run(

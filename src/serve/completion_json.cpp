@@ -41,6 +41,11 @@ Json token_json(const Generated& generated, const text::Tokenizer& tokenizer) {
   return json;
 }
 
+Json first_token_json(Token token, const text::Tokenizer& tokenizer) {
+  return {
+      {"token", readable(tokenizer.bytes(token))}, {"logprob", nullptr}, {"top_logprobs", nullptr}};
+}
+
 Json chat_logprobs(const std::vector<Json>& tokens) {
   return {{"content", tokens}, {"refusal", nullptr}};
 }
@@ -51,7 +56,7 @@ Json text_logprobs(const std::vector<Json>& tokens, int64_t offset) {
   for (const Json& token : tokens) {
     texts.push_back(token["token"]);
     logprobs.push_back(token["logprob"]);
-    Json top = Json::object();
+    Json top = token["top_logprobs"].is_null() ? Json() : Json::object();
     for (const Json& other : token["top_logprobs"])
       top[other["token"].get<std::string>()] = other["logprob"];
     others.push_back(std::move(top));

@@ -11,6 +11,9 @@ namespace argosy::serve {
 /// A token as /v1/chat/completions lists it under logprobs.content.
 Json token_json(const Generated& generated, const text::Tokenizer& tokenizer);
 
+/// The first of a prompt, which has no logprob.
+Json first_token_json(Token token, const text::Tokenizer& tokenizer);
+
 /// logprobs of /v1/chat/completions; `tokens` are of token_json().
 Json chat_logprobs(const std::vector<Json>& tokens);
 

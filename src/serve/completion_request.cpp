@@ -285,9 +285,10 @@ CompletionRequest read_completion_request(std::string_view body, int64_t vocabul
   CompletionRequest request;
   read_common(fields, vocabulary, request);
   read_prompts(fields, vocabulary, request);
-  request.max_tokens = fields.whole("max_tokens", 16, 1, INT32_MAX);  // 16 as OpenAI has it
-  request.sampling.logprobs = fields.whole("logprobs", -1, 0, kMaxLogprobs);
   request.echo = fields.flag("echo", false);
+  request.max_tokens =  // 16 as OpenAI has it
+      fields.whole("max_tokens", 16, request.echo ? 0 : 1, INT32_MAX);
+  request.sampling.logprobs = fields.whole("logprobs", -1, 0, kMaxLogprobs);
   read_format(fields, request);
   if (!fields.text("suffix").empty())
     fields.refuse("suffix", "this model writes no text between two; leave it out");

@@ -37,6 +37,7 @@ struct Job {
   std::vector<int32_t> pages;  ///< of the tokens, in order
   int64_t sequence = -1;       ///< of the decoder, while it runs
   int64_t computed = 0;        ///< tokens whose keys and values are in the pages
+  int64_t described = 0;       ///< tokens of the prompt whose next one on_prompt has been told
   Usage usage;
   Clock::time_point since = Clock::now();  ///< it waits, reads its prompt or answers
   bool cancelled = false;
@@ -49,8 +50,24 @@ struct Job {
     usage.prompt = std::ssize(tokens);
   }
   int64_t waiting_tokens() const { return std::ssize(tokens) - computed; }
-  /// Those that others may have computed. The last is not one: its logits are wanted.
-  std::span<const Token> sharable() const { return std::span(tokens).first(tokens.size() - 1); }
+  /// Whether on_prompt has still to be told tokens.
+  bool describes() const { return request.on_prompt && described + 1 < usage.prompt; }
+  /// Whether the logits of its token at a position are wanted.
+  bool is_asked(int64_t position) const {
+    return position + 1 == std::ssize(tokens) ||
+           (describes() && position >= described && position + 1 < usage.prompt);
+  }
+  /// How many of the next rows answer.
+  int64_t answers(int64_t rows) const {
+    int64_t count = 0;
+    for (int64_t i = computed; i < computed + rows; ++i) count += is_asked(i);
+    return count;
+  }
+  /// The tokens in front that others may have computed: those whose logits are not wanted.
+  std::span<const Token> sharable() const {
+    return std::span(tokens).first(describes() ? static_cast<size_t>(described)
+                                               : tokens.size() - 1);
+  }
 };
 
 class DecoderGenerator final : public Generator {
@@ -208,16 +225,18 @@ class DecoderGenerator final : public Generator {
     std::vector<Jobs::iterator> jobs;
     for (auto job = running_.begin(); job != running_.end(); ++job) jobs.push_back(job);
     std::vector<Part> parts;
-    int64_t left = run::Decoder::kMostRows;
+    int64_t left = run::Decoder::kMostRows, answers = run::Decoder::kMostAnswers;
     for (const bool prompts : {false, true}) {
       if (prompts && !parts.empty()) left = std::min(left, kPromptRowsBeside);
       for (const auto job : jobs) {
-        const int64_t rows = std::min(left, job->waiting_tokens());
+        int64_t rows = std::min(left, job->waiting_tokens());
+        if (job->describes()) rows = std::min(rows, answers);
         if (job->sequence < 0 || (job->waiting_tokens() > 1) != prompts || rows == 0 ||
-            std::ssize(parts) == run::Decoder::kMostAnswers || !make_room(job, rows))
+            answers == 0 || !make_room(job, rows))
           continue;
         parts.push_back({&*job, rows});
         left -= rows;
+        answers -= job->answers(rows);
       }
     }
     // those whose pages others took
@@ -235,16 +254,30 @@ class DecoderGenerator final : public Generator {
         rows_.push_back({.token = job->tokens[static_cast<size_t>(i)],
                          .position = static_cast<int32_t>(i),
                          .sequence = static_cast<int32_t>(job->sequence),
-                         .answers = i + 1 == std::ssize(job->tokens)});
+                         .answers = job->is_asked(i)});
     }
     std::span<const float> logits = decoder_.run(rows_);
     for (const auto& [job, count] : parts) {
+      const auto own = static_cast<size_t>(job->answers(count) * vocabulary());
       const bool answers = count == job->waiting_tokens();
       advance(*job, count);
-      if (!answers) continue;
-      answer(*job, logits.first(static_cast<size_t>(vocabulary())));
-      logits = logits.subspan(static_cast<size_t>(vocabulary()));
+      take(*job, logits.first(own), answers);
+      logits = logits.subspan(own);
     }
+  }
+
+  /// The logits of those of its rows that were asked for; the last ones go on if it `answers`.
+  void take(Job& job, std::span<const float> logits, bool answers) {
+    const auto size = static_cast<size_t>(vocabulary());
+    try {
+      for (; logits.size() > (answers ? size : 0); logits = logits.subspan(size)) {
+        const Token next = job.tokens[static_cast<size_t>(++job.described)];
+        job.request.on_prompt(job.sampler.describe(next, logits.first(size)));
+      }
+    } catch (const std::exception& error) {
+      return end(job, Finish::failed, error.what());
+    }
+    if (answers) answer(job, logits);
   }
 
   /// `count` more tokens are computed; pages that are full now are kept.

@@ -64,6 +64,9 @@ struct Request {
   std::shared_ptr<Constraint> constraint;
   /// Each token as it comes, on the generator's thread: return at once. False cancels.
   std::function<bool(const Generated&)> on_token;
+  /// Each token of the prompt behind the first, as if it had been chosen; before the first
+  /// on_token. The prompt is computed for that, whatever the cache holds.
+  std::function<void(const Generated&)> on_prompt;
   /// Once, last, also after cancel(). `error` says what failed.
   std::function<void(Finish, const Usage&, const std::string& error)> on_end;
 };

@@ -137,14 +137,19 @@ Generated Sampler::choose(std::span<const float> logits, const std::vector<bool>
     scores = scores_;
   }
   const float best = largest(scores);
-  Generated result;
+  Token token = 0;
   if (sampling_.temperature > 0 && std::isfinite(best)) {
-    result.token = draw(scores, best);
+    token = draw(scores, best);
   } else {
     const auto first = std::ranges::find(scores, best);
-    result.token = first == scores.end() ? 0 : static_cast<Token>(first - scores.begin());
+    if (first != scores.end()) token = static_cast<Token>(first - scores.begin());
   }
   ++chosen_;
+  return describe(token, logits);
+}
+
+Generated Sampler::describe(Token chosen, std::span<const float> logits) const {
+  Generated result{.token = chosen};
   if (sampling_.logprobs < 0) return result;
   const double total = log_total(logits);
   const auto logprob = [&](Token token) { return static_cast<float>(logits[z(token)] - total); };

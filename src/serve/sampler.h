@@ -15,6 +15,9 @@ class Sampler {
   /// logits   [vocabulary], at least one of them finite; NaN is never chosen
   /// allowed  empty: all. If none may come, the most probable of all does.
   Generated choose(std::span<const float> logits, const std::vector<bool>& allowed = {});
+  /// A token as if it had been chosen, with its logprob and the most probable if they are asked
+  /// for.
+  Generated describe(Token token, std::span<const float> logits) const;
   /// The token that was chosen, or put in its place, becomes part of the text.
   void accept(Token token);
 

@@ -134,16 +134,39 @@ TEST_CASE("completion: a completion continues texts and tokens, with logprobs an
                          {"token_logprobs", {-0.5, -0.5}},
                          {"top_logprobs", {{{"a", -1.0}}, {{"a", -1.0}}}},
                          {"text_offset", {0, 1}}});
+}
+
+TEST_CASE("completion: echo with logprobs has those of the prompt, the first of which is null") {
+  Place place;
+  const Json asked = {{"prompt", "hi"}, {"logprobs", 1}, {"echo", true}};
+  const Json wanted = {{"tokens", {"h", "i", "h", "i"}},
+                       {"token_logprobs", {nullptr, -0.25, -0.5, -0.5}},
+                       {"top_logprobs", {nullptr, {{"z", -2.0}}, {{"a", -1.0}}, {{"a", -1.0}}}},
+                       {"text_offset", {0, 1, 2, 3}}};
+  CHECK(place.good("/v1/completions", asked)["choices"][0]["logprobs"] == wanted);
   std::string text;
-  Json offsets = Json::array();
-  for (const Json& chunk :
-       place.stream("/v1/completions", {{"prompt", "hi"}, {"logprobs", 1}, {"echo", true}})) {
-    text += chunk["choices"][0]["text"].get<std::string>();
-    for (const Json& offset : chunk["choices"][0]["logprobs"]["text_offset"])
-      offsets.push_back(offset);
+  Json all;
+  for (const Json& chunk : place.stream("/v1/completions", asked)) {
+    const Json& choice = chunk["choices"][0];
+    text += choice["text"].get<std::string>();
+    for (const auto& [name, list] : choice["logprobs"].items())
+      for (const Json& each : list) all[name].push_back(each);
   }
   CHECK(text == "hihi");
-  CHECK(offsets == Json{2, 3});
+  CHECK(all == wanted);
+  // as those who score texts ask for it
+  Json scored = asked;
+  scored["max_tokens"] = 0;
+  scored["prompt"] = {"hi", "j"};
+  const Json choices = place.good("/v1/completions", scored)["choices"];
+  CHECK(choices[0]["text"] == "hi");
+  CHECK(choices[0]["logprobs"]["token_logprobs"] == Json{nullptr, -0.25});
+  CHECK(choices[1]["logprobs"]["token_logprobs"] == Json{nullptr});
+  CHECK(place.post("/v1/completions", {{"prompt", "hi"}, {"max_tokens", 0}}).status == 400);
+  scored["logprobs"] = 20;
+  scored["n"] = 64;
+  scored["prompt"] = std::string(4000, 'x');
+  CHECK(place.post("/v1/completions", scored).status == 400);  // more than is answered at a time
 }
 
 TEST_CASE("completion: an answer that must be JSON is, whatever the model wants to say") {

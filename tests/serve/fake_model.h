@@ -7,6 +7,7 @@
 #include <mutex>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "serve/served_model.h"
 #include "text/tokenizer.h"
@@ -102,7 +103,7 @@ class EchoGenerator : public serve::Generator {
     std::string said;
     size_t at = 0;
     int64_t generated = 0;
-    bool cancelled = false;
+    bool cancelled = false, told = false;
     std::mt19937 dice;
     serve::Request request;
   };
@@ -159,6 +160,10 @@ class EchoGenerator : public serve::Generator {
     if (running.said == "fail") return end(serve::Finish::failed, "the machine is on fire");
     if (running.said == "fail late" && running.at > 3)
       return end(serve::Finish::failed, "the machine is on fire");
+    if (request.on_prompt && running.generated == 0 && !std::exchange(running.told, true))
+      for (size_t i = 1; i < request.prompt.size(); ++i)
+        request.on_prompt(
+            {.token = request.prompt[i], .logprob = -0.25f, .others = {{Token{'z'}, -2.0f}}});
     if (running.generated == request.max_tokens) return end(serve::Finish::length);
     const Token token = next(running);
     if (std::find(request.ends.begin(), request.ends.end(), token) != request.ends.end())

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <mutex>
 #include <stdexcept>
@@ -301,6 +302,44 @@ TEST_CASE("generator: a constraint that fails ends its own request, others go on
   CHECK(answers.get(other).tokens == alone(request(12, 5, 30)).tokens);
   CHECK(answers.get(waiting).finish == Finish::length);
   CHECK(generator->state().pages_used == 0);
+}
+
+TEST_CASE(
+    "generator: the tokens of a prompt are told with their logprobs, whatever the cache holds") {
+  const std::vector<Token> tokens = prompt(90, 5);
+  std::vector<double> wanted;  // of each token behind the first
+  run::Decoder model = decoder();
+  for (int32_t page = 0; auto& entry : model.pages(0)) entry = page++;
+  for (size_t i = 0; i + 1 < tokens.size(); ++i) {
+    const auto logits = model.run(std::vector<run::Decoder::Row>{
+        {.token = tokens[i], .position = static_cast<int32_t>(i), .answers = true}});
+    double total = 0;
+    for (const float logit : logits) total += std::exp(double{logit});
+    wanted.push_back(logits[static_cast<size_t>(tokens[i + 1])] - std::log(total));
+  }
+  const auto generator = make_generator(
+      decoder({.context = kContext, .sequences = 4, .page_size = 16, .page_count = 9}));
+  Answers answers;
+  answers.get(answers.ask(*generator, request(90, 5, 1)));  // fills the cache
+  std::vector<std::vector<Generated>> told(3);
+  std::vector<size_t> asked;
+  for (size_t i = 0; i < told.size(); ++i) {
+    Request describing = request(90, 5, i == 0 ? 0 : 5);
+    describing.sampling.logprobs = 2;
+    describing.on_prompt = [&, i](const Generated& each) { told[i].push_back(each); };
+    asked.push_back(answers.ask(*generator, describing));
+    asked.push_back(answers.ask(*generator, request(40, i, 20)));
+  }
+  for (const size_t each : asked) CHECK(answers.get(each).finish == Finish::length);
+  CHECK(answers.get(asked[2]).tokens == alone(request(90, 5, 5)).tokens);
+  for (const auto& each : told) {
+    REQUIRE(each.size() == wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      CHECK(each[i].token == tokens[i + 1]);
+      CHECK(each[i].logprob == doctest::Approx(wanted[i]).epsilon(1e-4));
+      CHECK(each[i].others.size() == 2);
+    }
+  }
 }
 
 TEST_CASE("generator: what runs when it ends is cancelled, and told so") {
