@@ -7,10 +7,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "base/error.h"
+#include "serve/json_formats.h"
 #include "serve/json_text.h"
 
 namespace argosy::serve {
@@ -238,6 +240,7 @@ class Compiler {
     if (type == "object") return object(schema, path);
     if (type == "array") return array(schema, path);
     if (type == "string") {
+      if (const auto form = format(schema)) return *form;
       Node node{.kind = Kind::string};
       limits(schema, path, "minLength", "maxLength", node);
       return add(std::move(node));
@@ -245,6 +248,17 @@ class Compiler {
     if (type == "number" || type == "integer") return number(type, schema, path);
     return literals(type == "null" ? std::vector<std::string>{"null"}
                                    : std::vector<std::string>{"true", "false"});
+  }
+
+  /// A format that has a form of its own. Where a length is given as well, that is what counts.
+  std::optional<int32_t> format(const Json& schema) {
+    const auto given = schema.find("format");
+    if (given == schema.end() || !given->is_string()) return {};
+    if (schema.contains("minLength") || schema.contains("maxLength")) return {};
+    const auto& name = given->get_ref<const std::string&>();
+    const auto [known, is_new] = by_format_.try_emplace(name);
+    if (is_new) known->second = add_format(name, grammar_);
+    return known->second;
   }
 
   void limits(const Json& schema, const std::string& path, const char* least, const char* most,
@@ -363,6 +377,7 @@ class Compiler {
   JsonGrammar& grammar_;
   std::string where_;
   std::map<std::string, int32_t> by_pointer_;
+  std::map<std::string, std::optional<int32_t>> by_format_;
   int32_t any_ = JsonGrammar::kNone;
   int level_ = 0;
 };

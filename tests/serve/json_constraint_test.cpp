@@ -43,6 +43,8 @@ const std::vector<std::string> kSchemas = {
     R"({"type": ["number", "null"], "minimum": -90.25, "maximum": 90})",
     R"({"type": "number", "exclusiveMaximum": 0})",
     R"({"oneOf": [{"const": "a", "title": "A"}, {"const": "b"}, {"type": "integer", "minimum": 3}]})",
+    R"({"type": "array", "items": {"type": "string", "format": "date"}, "maxItems": 2})",
+    R"({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]})",
     R"({"allOf": [{"type": "string", "format": "date-time", "maxLength": 4}], "default": ""})",
     R"({"type": "boolean"})",
     R"({"type": "null"})",
@@ -306,6 +308,30 @@ TEST_CASE("json constraint: what pydantic writes for common models is taken") {
  "more": {"a": 1}})"));
   CHECK(!accepted(schema, R"({"mode": 3, "at": "", "pets": [{"kind": "cat", "lives": 10}]})"));
   CHECK(!accepted(schema, R"({"mode": 3, "at": "", "pets": []})"));
+}
+
+TEST_CASE("json constraint: dates, times and UUIDs are written as their formats say") {
+  const auto taken = [](const std::string& format, const std::string& text) {
+    return accepted(fmt::format(R"({{"type": "string", "format": "{}"}})", format),
+                    '"' + text + '"');
+  };
+  for (const char* date : {"2026-01-31", "1999-12-30", "2024-02-28", "1000-04-30"})
+    CHECK_MESSAGE(taken("date", date), date);
+  for (const char* date : {"2026-02-30", "2026-04-31", "2026-13-01", "2026-00-10", "2026-01-00",
+                           "2026-1-1", "26-01-01", "2026-01-32", "today", ""})
+    CHECK_MESSAGE(!taken("date", date), date);
+  for (const char* time : {"00:00:00Z", "23:59:59+05:30", "12:30:00-00:00"})
+    CHECK_MESSAGE((taken("time", time) && taken("date-time", std::string("2026-05-31T") + time)),
+                  time);
+  for (const char* time : {"24:00:00Z", "12:60:00Z", "12:00:00", "noon"})
+    CHECK_MESSAGE(!taken("time", time), time);
+  CHECK(taken("uuid", "0189f7b2-0000-7000-8000-0123456789ab"));
+  CHECK(!taken("uuid", "0189f7b2-0000-7000-8000-0123456789a"));
+  CHECK(!taken("uuid", "0189f7b200007000800000123456789ab"));
+  CHECK(taken("email", "anything"));
+  CHECK(accepted(R"({"type": "object", "properties": {"at": {"type": "string", "format": "date"},
+    "to": {"type": "string", "format": "date"}}})",
+                 R"({"at": "2026-01-01", "to": "2026-01-02"})"));
 }
 
 TEST_CASE("json constraint: a schema that nothing meets, or that goes in a circle, is refused") {
