@@ -10,7 +10,7 @@ namespace argosy::serve {
 namespace {
 
 // What is remembered of states before, for one request: 256 answers are 2 MB with 64k tokens.
-constexpr size_t kMostKnown = 256, kMostStacks = 200'000;
+constexpr size_t kMostKnown = 256, kMostStacks = 50'000;
 // A string may walk all of the vocabulary. So many walks a token are taken at most.
 constexpr size_t kMostWalks = 4;
 
