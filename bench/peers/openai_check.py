@@ -125,7 +125,9 @@ def other_checks(client, model):
                                      logprobs=2, echo=True)
     expect("completions continue each prompt", len(done.choices) == 2
            and done.choices[1].text.startswith("One, two,"), done)
-    expect("with logprobs as of old", len(done.choices[0].logprobs.tokens) == 8, done.choices[0].logprobs)
+    told = done.choices[0].logprobs
+    expect("with logprobs as of old, those of the prompt first", len(told.tokens) == 4 + 8
+           and told.token_logprobs[0] is None and all(value < 0 for value in told.token_logprobs[1:]), told)
     text = "".join(chunk.choices[0].text for chunk in client.completions.create(
         model=model, prompt="Once upon a time", max_tokens=8, temperature=0, stream=True))
     expect("and stream", "Once upon a time" + text == done.choices[0].text, text)
