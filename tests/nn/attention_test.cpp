@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "engine/session.h"
 #include "nn/layers.h"
+#include "nn/training.h"
 
 using namespace argosy;
 using namespace argosy::nn;
@@ -69,4 +70,22 @@ TEST_CASE("attention: a query all of whose keys are padding gets the mean of all
   CHECK(largest_difference(row(0), row(2)) == 0);
   CHECK(largest_difference(row(0), row(3)) > 1e-3);
   CHECK(largest_difference(row(0), std::vector<float>(kWidth)) > 1e-3);
+}
+
+TEST_CASE("attention: one planned tensor of angles turns queries and keys of all layers") {
+  Graph graph;
+  const Scope scope(graph, true);
+  Tensor x = graph.input("x", {DType::f32, {2, kTimes, kWidth}});
+  for (const char* layer : {"first", "second"}) x = self_attention(scope / layer, x, kOptions);
+  add_training_step(scope, ops::reduce_sum(x * x), {});
+  const Program program = compile(std::move(graph));
+  int turns = 0, made = 0;
+  for (const Call& call : program.calls) {
+    turns += call.op == &ops::rotary;
+    if (call.op != &ops::rotary_angles) continue;
+    ++made;
+    CHECK(program.buffers[static_cast<size_t>(call.outputs[0])].region == Region::arena);
+  }
+  CHECK(turns == 8);  // of q and k of each layer, and back
+  CHECK(made == 1);
 }

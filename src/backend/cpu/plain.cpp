@@ -138,9 +138,6 @@ std::optional<Kernel> make_count_values(const KernelRequest& request) {
 std::optional<Kernel> make_block_gather(const KernelRequest& request) {
   return as_reference(request);
 }
-std::optional<Kernel> make_rotary_angles(const KernelRequest& request) {
-  return as_reference(request);
-}
 std::optional<Kernel> make_cache_write(const KernelRequest& request) {
   return as_reference(request);
 }
