@@ -204,3 +204,29 @@ TEST_CASE("attention: the ways to share the work between threads give the same b
   }
   set_thread_count(threads);
 }
+
+TEST_CASE("attention: more queries than are packed at a time give what the reference gives") {
+  const Operands x(1, 1700, 2, 1, 3);
+  const Options options = {.window = 600};
+  const Arrays wanted = by_reference(x, options);
+  on_every_instruction_set([&] {
+    for (const int threads : {1, 3}) {  // at once; dq alone, then dk and dv
+      set_thread_count(threads);
+      CHECK(difference(by_kernel(x, options), wanted, 2e-5) == "");
+    }
+  });
+}
+
+TEST_CASE("attention: the gradient's memory is the kernel's workspace, little for long sequences") {
+  const int threads = thread_count();
+  set_thread_count(1);
+  const auto workspace = [](int64_t t) {
+    const Type x = {DType::f32, {1, t, 2, 64}}, lse = {DType::f32, {1, 2, t}};
+    const std::vector<Type> in = {x, x, x, x, x, lse}, out = {x, x, x};
+    return static_cast<int64_t>(
+        cpu::make_kernel({ops::attention_gradient, attributes({}), in, out}).workspace_bytes);
+  };
+  CHECK(workspace(128) > 128 * 5 * 64 * 4);            // what is packed of the queries
+  CHECK(workspace(1 << 14) < (1 << 14) * 3 * 64 * 4);  // the sums of dk and dv, and little more
+  set_thread_count(threads);
+}

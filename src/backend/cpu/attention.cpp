@@ -184,14 +184,20 @@ namespace argosy::cpu {
 HWY_EXPORT(Forward);
 
 std::optional<Kernel> make_attention(const KernelRequest& request) {
-  return Kernel{
-      .run = [z = AttentionShape(request, 0, 3), dtype = request.in[0].dtype](KernelArgs& k) {
-        AttentionData data(dtype);
-        data.q = k.in_bytes[0], data.k = k.in_bytes[1], data.v = k.in_bytes[2];
-        data.out = k.out_bytes[0], data.lse_out = k.out(1).data();
-        data.read_segments(k, 3);
-        run_attention(z, data, HWY_DYNAMIC_DISPATCH(Forward), heads_together(z), kQueries, z.s, {});
-      }};
+  if (request.in[0].elements() == 0) return {};
+  const AttentionShape z(request, 0, 3);
+  const DType dtype = request.in[0].dtype;
+  const AttentionSweep sweep(z, dtype, HWY_DYNAMIC_DISPATCH(Forward),
+                             {.heads = heads_together(z), .queries = kQueries, .keys = z.s});
+  return Kernel{.run =
+                    [=](KernelArgs& k) {
+                      AttentionData data(dtype);
+                      data.q = k.in_bytes[0], data.k = k.in_bytes[1], data.v = k.in_bytes[2];
+                      data.out = k.out_bytes[0], data.lse_out = k.out(1).data();
+                      data.read_segments(k, 3);
+                      sweep.run(data, k.workspace);
+                    },
+                .workspace_bytes = sweep.workspace_bytes()};
 }
 
 }  // namespace argosy::cpu

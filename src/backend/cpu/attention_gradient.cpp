@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "backend/cpu/attention_parts.h"
 #include "backend/cpu/kernels.h"
@@ -145,15 +146,22 @@ HWY_INLINE void ScoreGradients(const AttentionShape& z, const Meeting& meeting, 
     std::fill_n(rows + meeting.end * kStep, (kTileRows - 1) * kStep, 0.0f);
 }
 
+/// Queries of a head that are packed at a time: so many that packing keys for each such block is
+/// little beside what is computed with them.
+constexpr int64_t kLoadedQueries = 8 * kQueries;
+
 /// dq, or dk and dv, or all three of a part; returns the floats of memory that it needs. Without
 /// memory it does nothing else.
 template <typename Format, typename Element>
 int64_t GradientOf(const AttentionShape& z, const AttentionData& a, const AttentionPart& part,
                    float* memory) {
-  const int64_t padded = z.padded(), panels = panels_of(part.query_end - part.query_begin),
+  const int64_t padded = z.padded(), queries = part.query_end - part.query_begin,
+                blocks = (queries + kLoadedQueries - 1) / kLoadedQueries,
+                rounds = (part.head_end - part.head_begin) * blocks,
+                most_panels = panels_of(std::min(queries, kLoadedQueries)),
                 deep = cells<Format>(z.d);
-  // several heads add to the sums of all the part's keys
-  const bool shared = part.gives_dkv && z.heads_per_group() > 1;
+  // several rounds add to the sums of all the part's keys
+  const bool shared = part.gives_dkv && rounds > 1;
   const int64_t summed =
       (shared ? (part.key_end - part.key_begin + kKeys - 1) / kKeys * kKeys : kKeys) + kTileRows;
   const auto *k = reinterpret_cast<const Element*>(a.k), *v = reinterpret_cast<const Element*>(a.v);
@@ -170,18 +178,21 @@ int64_t GradientOf(const AttentionShape& z, const AttentionData& a, const Attent
   const int64_t before = scratch.used();
   Panel(z, scratch);
   const int64_t each = scratch.used() - before;
-  if (!memory) return before + panels * each;
+  if (!memory) return before + most_panels * each;
   const auto panel_at = [&](int64_t p) {
     Scratch piece(memory + before + p * each);
     return Panel(z, piece);
   };
-  const auto run_at = [&](int64_t p) {
-    const int64_t begin = part.query_begin + p * kTileWidth;
-    return Run::of_queries(z, a, part.batch, begin, std::min(kTileWidth, part.query_end - begin));
-  };
-  const Run block =
-      Run::of_queries(z, a, part.batch, part.query_begin, part.query_end - part.query_begin);
-  for (int64_t head = part.head_begin; head < part.head_end; ++head) {
+  for (int64_t round = 0; round < rounds; ++round) {
+    const int64_t head = part.head_begin + round / blocks,
+                  query_begin = part.query_begin + round % blocks * kLoadedQueries,
+                  query_end = std::min(part.query_end, query_begin + kLoadedQueries),
+                  panels = panels_of(query_end - query_begin);
+    const auto run_at = [&](int64_t p) {
+      const int64_t begin = query_begin + p * kTileWidth;
+      return Run::of_queries(z, a, part.batch, begin, std::min(kTileWidth, query_end - begin));
+    };
+    const Run block = Run::of_queries(z, a, part.batch, query_begin, query_end - query_begin);
     for (int64_t p = 0; p < panels; ++p) panel_at(p).load(z, a, part.batch, head, run_at(p));
     for (int64_t first = part.key_begin; first < part.key_end; first += kKeys) {
       const Run tile = Run::of_keys(z, a, part.batch, first, std::min(kKeys, z.s - first));
@@ -190,7 +201,7 @@ int64_t GradientOf(const AttentionShape& z, const AttentionData& a, const Attent
       const int64_t at = z.key(part.batch, first, part.group), step = z.key_step();
       const int64_t row = shared ? (first - part.key_begin) * padded : 0;
       float *dk = all_dk + row, *dv = all_dv + row;
-      if (!shared || head == part.head_begin) {
+      if (!shared || round == 0) {
         std::fill_n(dk, tile.count * padded, 0.0f);
         std::fill_n(dv, tile.count * padded, 0.0f);
       }
@@ -218,7 +229,7 @@ int64_t GradientOf(const AttentionShape& z, const AttentionData& a, const Attent
                             dv);
         }
       }
-      if (!part.gives_dkv || head + 1 < part.head_end) continue;
+      if (!part.gives_dkv || round + 1 < rounds) continue;
       for (int64_t i = 0; i < tile.count; ++i) {
         const size_t place = static_cast<size_t>(at + i * step) * sizeof(Element);
         StoreRow(a, dk + i * padded, z.scale(), z.d, a.dk + place);
@@ -256,33 +267,36 @@ namespace {
 
 constexpr int64_t kKeyBlock = 4 * kKeys;  // keys of a part that gives dk and dv alone
 
-void run_gradient(const AttentionShape& z, const AttentionData& data) {
+std::vector<AttentionSweep> sweeps_of(const AttentionShape& z, DType dtype) {
   const AttentionWork work = HWY_DYNAMIC_DISPATCH(Gradient);
+  const int64_t heads = z.heads_per_group();
   // At once where that keeps the threads busy, else dq and then dk with dv, at the price of
   // computing the scores twice. Both ways give the same bits.
   const int64_t groups = z.b * z.g, threads = thread_count();
   const int64_t rounds = (groups + threads - 1) / threads;
-  if (groups * 7 >= rounds * threads * 5) {
-    run_attention(z, data, work, z.heads_per_group(), z.t, z.s,
-                  {.gives_dq = true, .gives_dkv = true});
-    return;
-  }
-  run_attention(z, data, work, heads_together(z), kQueries, z.s, {.gives_dq = true});
-  run_attention(z, data, work, z.heads_per_group(), z.t, kKeyBlock, {.gives_dkv = true});
+  if (groups * 7 >= rounds * threads * 5)
+    return {{z, dtype, work, {heads, z.t, z.s}, {.gives_dq = true, .gives_dkv = true}}};
+  return {{z, dtype, work, {heads_together(z), kQueries, z.s}, {.gives_dq = true}},
+          {z, dtype, work, {heads, z.t, kKeyBlock}, {.gives_dkv = true}}};
 }
 
 }  // namespace
 
 std::optional<Kernel> make_attention_gradient(const KernelRequest& request) {
-  return Kernel{
-      .run = [z = AttentionShape(request, 1, 6), dtype = request.in[0].dtype](KernelArgs& k) {
-        AttentionData data(dtype);
-        data.dy = k.in_bytes[0], data.q = k.in_bytes[1], data.k = k.in_bytes[2];
-        data.v = k.in_bytes[3], data.y = k.in_bytes[4], data.lse = k.in(5).data();
-        data.dq = k.out_bytes[0], data.dk = k.out_bytes[1], data.dv = k.out_bytes[2];
-        data.read_segments(k, 6);
-        run_gradient(z, data);
-      }};
+  if (request.in[0].elements() == 0) return {};
+  const DType dtype = request.in[0].dtype;
+  const std::vector<AttentionSweep> sweeps = sweeps_of(AttentionShape(request, 1, 6), dtype);
+  Kernel kernel{.run = [=](KernelArgs& k) {
+    AttentionData data(dtype);
+    data.dy = k.in_bytes[0], data.q = k.in_bytes[1], data.k = k.in_bytes[2];
+    data.v = k.in_bytes[3], data.y = k.in_bytes[4], data.lse = k.in(5).data();
+    data.dq = k.out_bytes[0], data.dk = k.out_bytes[1], data.dv = k.out_bytes[2];
+    data.read_segments(k, 6);
+    for (const AttentionSweep& sweep : sweeps) sweep.run(data, k.workspace);
+  }};
+  for (const AttentionSweep& sweep : sweeps)
+    kernel.workspace_bytes = std::max(kernel.workspace_bytes, sweep.workspace_bytes());
+  return kernel;
 }
 
 }  // namespace argosy::cpu

@@ -1,6 +1,6 @@
 #include "backend/cpu/attention_parts.h"
 
-#include <vector>
+#include <atomic>
 
 #include "base/threads.h"
 
@@ -26,15 +26,7 @@ void AttentionData::read_segments(const KernelArgs& k, size_t first) {
 
 namespace {
 
-/// This thread's memory of at least so many floats, from a cache line on; it grows to the largest
-/// and stays.
-float* thread_memory(int64_t floats) {
-  static thread_local std::vector<float> memory;
-  const size_t needed = static_cast<size_t>(floats) + kWidest;
-  if (memory.size() < needed) memory = std::vector<float>(needed);
-  const auto address = reinterpret_cast<uintptr_t>(memory.data());
-  return memory.data() + (64 - address % 64) % 64 / sizeof(float);
-}
+int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
 /// Item `i` of `n`, the first, the last, the second and so on: with causal attention neighbours
 /// make pairs of equal work.
@@ -42,31 +34,46 @@ int64_t from_both_ends(int64_t i, int64_t n) { return i % 2 == 0 ? i / 2 : n - 1
 
 }  // namespace
 
-void run_attention(const AttentionShape& z, const AttentionData& data, AttentionWork work,
-                   int64_t heads, int64_t queries, int64_t keys, const AttentionPart& like) {
-  const auto pieces = [](int64_t n, int64_t size) { return (n + size - 1) / size; };
-  const int64_t blocks = pieces(z.t, queries), shares = pieces(z.heads_per_group(), heads),
-                tiles = pieces(z.s, keys);
-  parallel_for(z.b * z.g * shares * blocks * tiles, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      int64_t left = item;
-      const auto next = [&](int64_t n) {
-        const int64_t at = left % n;
-        left /= n;
-        return at;
-      };
-      AttentionPart part = like;
-      part.query_begin = from_both_ends(next(blocks), blocks) * queries;
-      part.query_end = std::min(z.t, part.query_begin + queries);
-      part.key_begin = from_both_ends(next(tiles), tiles) * keys;
-      part.key_end = std::min(z.s, part.key_begin + keys);
-      const int64_t share = next(shares);
-      part.group = next(z.g);
-      part.batch = left;
-      part.head_begin = part.group * z.heads_per_group() + share * heads;
-      part.head_end = std::min(part.head_begin + heads, (part.group + 1) * z.heads_per_group());
-      work(z, data, part, thread_memory(work(z, data, part, nullptr)));
-    }
+AttentionSweep::AttentionSweep(const AttentionShape& z, DType dtype, AttentionWork work,
+                               const AttentionCut& cut, const AttentionPart& like)
+    : shape_(z),
+      work_(work),
+      cut_(cut),
+      like_(like),
+      shares_(pieces(z.heads_per_group(), cut.heads)),
+      blocks_(pieces(z.t, cut.queries)),
+      tiles_(pieces(z.s, cut.keys)),
+      threads_(std::min<int64_t>(thread_count(), parts())),
+      floats_(work(z, AttentionData(dtype), part(0), nullptr)) {}  // no part is larger
+
+AttentionPart AttentionSweep::part(int64_t item) const {
+  const AttentionShape& z = shape_;
+  const auto next = [&](int64_t n) {
+    const int64_t at = item % n;
+    item /= n;
+    return at;
+  };
+  AttentionPart part = like_;
+  part.query_begin = from_both_ends(next(blocks_), blocks_) * cut_.queries;
+  part.query_end = std::min(z.t, part.query_begin + cut_.queries);
+  part.key_begin = from_both_ends(next(tiles_), tiles_) * cut_.keys;
+  part.key_end = std::min(z.s, part.key_begin + cut_.keys);
+  const int64_t share = next(shares_);
+  part.group = next(z.g);
+  part.batch = item;
+  part.head_begin = part.group * z.heads_per_group() + share * cut_.heads;
+  part.head_end = std::min(part.head_begin + cut_.heads, (part.group + 1) * z.heads_per_group());
+  return part;
+}
+
+void AttentionSweep::run(const AttentionData& data, std::byte* workspace) const {
+  // each range of parts takes the next piece of memory: no more ranges than pieces, even where
+  // there are more threads by now
+  const int64_t least = thread_count() > threads_ ? pieces(parts(), threads_) : 1;
+  std::atomic<int64_t> taken = 0;
+  parallel_for(parts(), least, [&](int64_t begin, int64_t end) {
+    float* memory = reinterpret_cast<float*>(workspace) + taken++ * floats_;
+    for (int64_t item = begin; item < end; ++item) work_(shape_, data, part(item), memory);
   });
 }
 

@@ -135,10 +135,31 @@ struct Meeting {
 using AttentionWork = int64_t (*)(const AttentionShape&, const AttentionData&, const AttentionPart&,
                                   float* memory);
 
-/// Runs `work` on parts of one group each: its heads cut by `heads`, its queries by `queries`, its
-/// keys by `keys`. `like` says what they give.
-void run_attention(const AttentionShape& z, const AttentionData& data, AttentionWork work,
-                   int64_t heads, int64_t queries, int64_t keys, const AttentionPart& like);
+/// Parts of one group each: how many of its heads, queries and keys they have at most.
+struct AttentionCut {
+  int64_t heads, queries, keys;
+};
+
+/// `work` on all parts that a cut makes, in memory of the kernel's workspace.
+class AttentionSweep {
+ public:
+  /// `like` says what the parts give.
+  AttentionSweep(const AttentionShape& z, DType dtype, AttentionWork work, const AttentionCut& cut,
+                 const AttentionPart& like = {});
+  size_t workspace_bytes() const { return static_cast<size_t>(threads_ * floats_) * sizeof(float); }
+  void run(const AttentionData& data, std::byte* workspace) const;
+
+ private:
+  int64_t parts() const { return shape_.b * shape_.g * shares_ * blocks_ * tiles_; }
+  AttentionPart part(int64_t item) const;
+
+  AttentionShape shape_;
+  AttentionWork work_;
+  AttentionCut cut_;
+  AttentionPart like_;
+  int64_t shares_, blocks_, tiles_;  // pieces of a group's heads, of queries, of keys
+  int64_t threads_, floats_;         // that have memory; of each
+};
 
 /// The group's heads stay together, so that they share what is packed of keys and values, unless
 /// that leaves too few parts for the threads.
