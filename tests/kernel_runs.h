@@ -1,9 +1,11 @@
 #pragma once
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -247,6 +249,40 @@ inline std::optional<Sample> resized(const OpDef& op, const Sample& sample, Rand
     return {};
   }
   return result;
+}
+
+/// `sample` with nothing along one of its axes, or along all that are as long as it, wherever the
+/// op takes that.
+inline std::vector<Sample> emptied(const OpDef& op, const Sample& sample) {
+  std::vector<Sample> found;
+  const auto add = [&](Sample changed) {
+    try {
+      infer(op, changed.attributes, changed.inputs);
+      run_reference(op, changed.attributes, random_operands(changed, 3));
+      found.push_back(std::move(changed));
+    } catch (const std::exception&) {  // an index into nothing among them
+    }
+  };
+  std::set<int64_t> sizes;
+  for (size_t i = 0; i < sample.inputs.size(); ++i)
+    for (size_t axis = 0; axis < sample.inputs[i].shape.size(); ++axis) {
+      sizes.insert(sample.inputs[i].shape[axis]);
+      Sample one = sample;
+      one.inputs[i].shape[axis] = 0;
+      add(std::move(one));
+    }
+  for (const int64_t size : sizes) {
+    Sample all = sample;
+    for (Type& type : all.inputs) std::ranges::replace(type.shape, size, 0);
+    for (const auto& [name, value] : sample.attributes.values())
+      if (name == "shape") {
+        Shape shape = std::get<std::vector<int64_t>>(value);
+        std::ranges::replace(shape, size, 0);
+        all.attributes.set(name, shape);
+      }
+    add(std::move(all));
+  }
+  return found;
 }
 
 /// Every sample and as many resized ones.

@@ -86,6 +86,26 @@ TEST_CASE("cpu: every kernel equals the reference, on each instruction set and t
   });
 }
 
+TEST_CASE("cpu: where something is empty, every kernel gives what the reference gives") {
+  int compared = 0;
+  for (const OpDef* op : ops::all_ops())
+    for (const Sample& sample : op->samples)
+      for (const bool narrow : {false, true}) {
+        Sample used = sample;
+        for (Type& type : used.inputs)
+          if (narrow && type.dtype == DType::f32) type.dtype = DType::bf16;
+        for (const Sample& empty : emptied(*op, used)) {
+          INFO(describe(*op, empty));
+          const Arrays in = random_operands(empty, 18);
+          CHECK(difference(run_backend(*op, empty.attributes, in),
+                           run_reference(*op, empty.attributes, in),
+                           narrow && !op->exact ? 0.02 : tolerance(*op)) == "");
+          ++compared;
+        }
+      }
+  CHECK(compared > 1000);
+}
+
 TEST_CASE("ops: references may write over an operand where the op says so") {
   for (const OpDef* op : ops::all_ops())
     for (const Sample& sample : op->samples) {

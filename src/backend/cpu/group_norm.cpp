@@ -213,7 +213,7 @@ void GroupNorm::find_moments(const ReadRows& x, size_t image, float* mean, float
 }  // namespace
 
 std::optional<Kernel> make_group_norm(const KernelRequest& request) {
-  if (request.in[1].dtype != DType::f32) return {};
+  if (request.in[1].dtype != DType::f32 || request.in[0].elements() == 0) return {};
   const GroupNorm s(request.in[0].shape, request.attributes);
   const auto epsilon = static_cast<float>(request.attributes.get<double>("epsilon"));
   return Kernel{.run = [=](KernelArgs& k) {
@@ -241,7 +241,7 @@ std::optional<Kernel> make_group_norm(const KernelRequest& request) {
 }
 
 std::optional<Kernel> make_group_norm_gradient(const KernelRequest& request) {
-  if (request.in[2].dtype != DType::f32) return {};
+  if (request.in[2].dtype != DType::f32 || request.in[0].elements() == 0) return {};
   const GroupNorm s(request.in[1].shape, request.attributes);
   return Kernel{.run =
                     [=](KernelArgs& k) {
