@@ -117,8 +117,10 @@ Node fuse(const Graph& graph, const std::vector<int32_t>& members,
   auto body = std::make_shared<Graph>();
   std::map<Value, Tensor> inside;
   Node fused{.op = &ops::fused_pointwise, .label = graph.node(members.back()).label};
+  bool wide = false;  // as ops::kept_wide asks for a member
   for (const int32_t member : members) {
     const Node& node = graph.node(member);
+    wide |= node.attributes.get_or("wide", false);
     std::vector<Tensor> operands;
     for (const Value& input : node.inputs) {
       Tensor& operand = inside[input];
@@ -141,6 +143,7 @@ Node fuse(const Graph& graph, const std::vector<int32_t>& members,
     }
   }
   fused.attributes = {{"body", Body(std::move(body))}};
+  if (wide) fused.attributes.set("wide", true);
   return fused;
 }
 

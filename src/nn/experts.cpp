@@ -59,7 +59,8 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
 
   const std::string label = graph.label;
   // in f32 always: a rounded router sends tokens to other experts
-  const Tensor logits = kept_wide(linear(scope / "router", cast_to(x, DType::f32), count, false));
+  const Tensor logits = kept_wide(
+      graph, [&] { return linear(scope / "router", cast_to(x, DType::f32), count, false); });
   graph.label = label;  // what follows is not the router
   const Tensor probabilities = apply(softmax, {logits});
   const Ordered best = largest(probabilities, options.active);
@@ -81,8 +82,9 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
   const Tensor inside = options.activation(gated[0]) * gated[1];
   const Tensor gate = apply(gather, {reshape_to(gates, {choices}), order.choices});
   // in f32 always, as Grok-1's release has it: what is rounded here turns later routers
-  const Tensor scaled = kept_wide(multiply_groups(inside, {&output, 1}, order.counts)[0]) *
-                        cast_to(reshape_to(gate, {token.elements(), 1}), x.dtype());
+  const Tensor given = kept_wide(
+      graph, [&] { return multiply_groups(inside, {&output, 1}, order.counts)[0]; });
+  const Tensor scaled = given * cast_to(reshape_to(gate, {token.elements(), 1}), x.dtype());
 
   const float share = 1.0f / static_cast<float>(std::max<int64_t>(1, choices));
   const auto total = [](const Tensor& counts) { return reduce_sum(cast_to(counts, DType::f32)); };

@@ -24,8 +24,11 @@ DType result_dtype(const InferArgs& args, DType natural) {
   return args.attributes.get_or("dtype", natural);
 }
 
-Tensor kept_wide(const Tensor& x) {
-  x.graph().nodes()[static_cast<size_t>(x.value().node)].attributes.set("wide", true);
+Tensor kept_wide(Graph& graph, const std::function<Tensor()>& build) {
+  const size_t first = graph.nodes().size();
+  const Tensor x = build();
+  for (size_t i = first; i < graph.nodes().size(); ++i)
+    if (Node& node = graph.nodes()[i]; !node.inputs.empty()) node.attributes.set("wide", true);
   return x;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -67,8 +68,9 @@ Tensor apply(const OpDef& op, std::initializer_list<Tensor> inputs, Attributes a
 Tensor constant_like(const Tensor& like, float value);
 
 Tensor cast_to(const Tensor& x, DType dtype);
-/// Marks the node that gives x: also in a graph that is computed in bf16 it reads and gives f32.
-Tensor kept_wide(const Tensor& x);
+/// What `build` gives, with all nodes that it adds marked: also in a graph that is computed in bf16
+/// they read and give f32.
+Tensor kept_wide(Graph& graph, const std::function<Tensor()>& build);
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 /// Sum, mean or maximum over `axes` (negative count from the end; empty means all).
 Tensor reduce_sum(const Tensor& x, std::vector<int64_t> axes = {}, bool keep = false);

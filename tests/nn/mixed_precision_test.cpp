@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "compile/graphs.h"
 #include "engine/session.h"
+#include "nn/experts.h"
 #include "nn/layers.h"
 #include "nn/training.h"
 #include "ops/optimizer.h"
@@ -75,7 +76,7 @@ TEST_CASE("mixed precision: a node that is kept wide reads and gives f32 beside 
   const Tensor x = graph.input("x", matrix), w = graph.input("w", matrix);
   const Tensor y = ops::matrix_multiply(x, w);
   graph.output("narrow", ops::matrix_multiply(y, w));
-  graph.output("wide", ops::kept_wide(ops::matrix_multiply(y, w, true)));
+  graph.output("wide", ops::kept_wide(graph, [&] { return ops::matrix_multiply(y, w, true); }));
   const Graph after = narrowed(std::move(graph));
   int wide = 0;
   for (const Node& node : after.nodes()) {
@@ -86,6 +87,30 @@ TEST_CASE("mixed precision: a node that is kept wide reads and gives f32 beside 
       CHECK(after.type(input).dtype == (kept ? DType::f32 : DType::bf16));
   }
   CHECK(wide == 1);
+}
+
+TEST_CASE("mixed precision: a router with an adapter stays in f32, its sum in a group too") {
+  Graph graph;
+  const nn::Scope scope(graph, true);
+  scope.use({.rank = 2, .scale = 0.5f, .of = [](const std::string&) { return true; }});
+  const Tensor x = graph.input("x", {DType::f32, {12, 16}});
+  const nn::ExpertOptions options = {.experts = 4, .active = 2, .hidden = 8};
+  const Tensor narrow = nn::linear(scope / "first", x, 16, false);  // what routers read is bf16
+  graph.output("y", nn::linear(scope / "last", nn::mixture_of_experts(scope, narrow, options).output,
+                               16, false));
+  const Graph after = narrowed(std::move(graph));
+  int products = 0, groups = 0;
+  for (const Node& node : after.nodes()) {
+    if (!node.label.starts_with("router")) continue;
+    products += node.op == &ops::matmul;
+    groups += node.op == &ops::fused_pointwise;
+    INFO(node.op->name);
+    if (node.op == &ops::cast) continue;  // of what came in bf16
+    for (const Value& input : node.inputs) CHECK(after.type(input).dtype == DType::f32);
+    for (const Type& type : node.outputs) CHECK(type.dtype == DType::f32);
+  }
+  CHECK(products == 3);
+  CHECK(groups == 1);
 }
 
 TEST_CASE("mixed precision: inputs, outputs and state keep their dtypes") {
