@@ -35,8 +35,11 @@ Tensor pilotnet(const Scope& scope, const Tensor& images, const PolicyOptions& o
   for (int64_t t = 0; t < times; ++t)
     frames.push_back(
         ops::reshape_to(ops::slice_axis(images, 1, t, t + 1), {batch, height, width, 3}));
-  const Tensor stacked = ops::concatenate(frames, 3);
-  Tensor x = pilotnet_features(scope, normalised(stacked, options.normalization));
+  const Tensor apart =
+      ops::reshape_to(ops::concatenate(frames, 3), {batch, height, width, times, 3});
+  const Tensor stacked = ops::reshape_to(normalised(apart, options.normalization, {1, 2, 4}),
+                                         {batch, height, width, 3 * times});
+  Tensor x = pilotnet_features(scope, stacked);
   x = dropout(scope, relu(linear(scope / "hidden1", x, 100)), options.dropout);
   x = dropout(scope, relu(linear(scope / "hidden2", x, 50)), options.dropout);
   return linear(scope / "head", x, options.outputs);

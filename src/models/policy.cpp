@@ -29,11 +29,10 @@ Tensor build_policy(const nn::Scope& scope, const Tensor& images, const PolicyOp
                .fix = fmt::format("choose one of {}", fmt::join(known, ", "))});
 }
 
-Tensor normalised(const Tensor& images, const std::string& normalization) {
+Tensor normalised(const Tensor& images, const std::string& normalization,
+                  const std::vector<int64_t>& axes) {
   const Tensor x = ops::cast_to(images, DType::f32);
   if (normalization == "fixed") return x * (1.0f / 127.5f) - 1.0f;
-  std::vector<int64_t> axes;  // all but the image's own number
-  for (int64_t axis = 1; axis < x.rank(); ++axis) axes.push_back(axis);
   const Tensor centred = x - ops::reduce_mean(x, axes, true);
   const Tensor variance = ops::reduce_mean(centred * centred, axes, true);
   return centred * ops::apply(ops::rsqrt, {variance + 1.0f});  // + 1: a black image stays finite

@@ -2,6 +2,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nn/scope.h"
 
@@ -30,7 +31,8 @@ std::span<const PolicyModel> policy_models();
 Tensor build_policy(const nn::Scope& scope, const Tensor& images, const PolicyOptions& options);
 
 /// Images as f32: "fixed" maps 0..255 to -1..1, "per_image" to mean 0 and deviation 1 of each
-/// image.
-Tensor normalised(const Tensor& images, const std::string& normalization);
+/// image, whose height, width and channels stand at `axes`.
+Tensor normalised(const Tensor& images, const std::string& normalization,
+                  const std::vector<int64_t>& axes = {-3, -2, -1});
 
 }  // namespace argosy::models

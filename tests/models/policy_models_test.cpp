@@ -160,6 +160,22 @@ TEST_CASE("models: normalised images are -1..1, or have mean 0 and deviation 1 e
   }
 }
 
+TEST_CASE("models: each frame of a clip is normalised by itself, in every model") {
+  for (const models::PolicyModel& model : models::policy_models()) {
+    INFO(model.name);
+    PolicyOptions by_image = options(model.name);
+    by_image.normalization = "per_image";
+    Session policy = session(by_image, 1);
+    std::vector<uint8_t> images = clips(1, 3);
+    for (uint8_t& pixel : images) pixel /= 2;
+    const std::vector<float> expected = predict(policy, images);
+    // twice as bright and shifted: the same once normalised, up to the 1 added to the variance
+    for (size_t i = 0; i < images.size() / kTimes; ++i)
+      images[i] = static_cast<uint8_t>(2 * images[i] + 1);
+    CHECK(largest_difference(predict(policy, images), expected) < 1e-4F);
+  }
+}
+
 TEST_CASE("models: unknown names and images too small are errors that say what fits") {
   PolicyOptions wrong = options("pilot");
   CHECK_THROWS_AS(session(wrong, 1), Error);
