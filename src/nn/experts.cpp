@@ -82,8 +82,8 @@ Mixture mixture_of_experts(const Scope& scope, const Tensor& x, const ExpertOpti
   const Tensor inside = options.activation(gated[0]) * gated[1];
   const Tensor gate = apply(gather, {reshape_to(gates, {choices}), order.choices});
   // in f32 always, as Grok-1's release has it: what is rounded here turns later routers
-  const Tensor given = kept_wide(
-      graph, [&] { return multiply_groups(inside, {&output, 1}, order.counts)[0]; });
+  const Tensor given =
+      kept_wide(graph, [&] { return multiply_groups(inside, {&output, 1}, order.counts)[0]; });
   const Tensor scaled = given * cast_to(reshape_to(gate, {token.elements(), 1}), x.dtype());
 
   const float share = 1.0f / static_cast<float>(std::max<int64_t>(1, choices));

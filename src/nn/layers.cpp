@@ -72,6 +72,7 @@ Tensor batch_norm(const Scope& scope, const Tensor& x, double momentum, double e
   for (int64_t axis = 0; axis + 1 < x.rank(); ++axis) axes.push_back(axis);
   Tensor mean, variance;
   const Tensor y = normalise(x, axes, epsilon, &mean, &variance);
+  if (x.elements() == 0) return y * weight + bias;  // nothing was seen: no new statistics
   const auto n = static_cast<float>(x.elements() / channels),
              keep = static_cast<float>(1 - momentum);
   const float unbiased = static_cast<float>(momentum) * n / std::max(1.0f, n - 1.0f);

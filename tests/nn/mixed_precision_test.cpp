@@ -96,8 +96,8 @@ TEST_CASE("mixed precision: a router with an adapter stays in f32, its sum in a 
   const Tensor x = graph.input("x", {DType::f32, {12, 16}});
   const nn::ExpertOptions options = {.experts = 4, .active = 2, .hidden = 8};
   const Tensor narrow = nn::linear(scope / "first", x, 16, false);  // what routers read is bf16
-  graph.output("y", nn::linear(scope / "last", nn::mixture_of_experts(scope, narrow, options).output,
-                               16, false));
+  graph.output("y", nn::linear(scope / "last",
+                               nn::mixture_of_experts(scope, narrow, options).output, 16, false));
   const Graph after = narrowed(std::move(graph));
   int products = 0, groups = 0;
   for (const Node& node : after.nodes()) {
