@@ -1,7 +1,11 @@
 #include "base/thread_pool.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
+
+#include "base/error.h"
 
 namespace argosy {
 namespace {
@@ -38,6 +42,15 @@ Team& Team::own() {
   return team;
 }
 
+Error no_thread(int wanted, const std::system_error& failed) {
+  return Error({.what = fmt::format("the system does not start {} threads ({})", wanted,
+                                    failed.code().message()),
+                .where = "--threads",
+                .fix = "give a smaller number, or raise the limit of processes (ulimit -u, or "
+                       "pids.max of the container)",
+                .kind = ErrorKind::device});
+}
+
 struct alignas(64) ThreadPool::Worker {
   std::atomic<uint32_t> call = 0;  ///< its number; each is one run of the body
   int threads = 0, index = 0;
@@ -61,14 +74,21 @@ void ThreadPool::work(Worker& worker) {
 
 void ThreadPool::begin(int threads, Body body, void* data) {
   Team& team = Team::own();
-  turn_.lock();
+  std::unique_lock turn(turn_);
+  workers_.reserve(static_cast<size_t>(threads));
+  while (static_cast<int>(workers_.size()) < threads - 1) {
+    auto worker = std::make_unique<Worker>();
+    try {
+      std::thread([this, &w = *worker] { work(w); }).detach();
+    } catch (const std::system_error& failed) {
+      throw no_thread(threads, failed);
+    }
+    workers_.push_back(std::move(worker));
+  }
+  turn.release();  // until end()
   team.threads = threads, team.index = 0, team.inside = true;
   body_ = body, data_ = data;
   working_.store(static_cast<uint32_t>(threads - 1), std::memory_order_relaxed);
-  while (static_cast<int>(workers_.size()) < threads - 1) {
-    workers_.push_back(std::make_unique<Worker>());
-    std::thread([this, &worker = *workers_.back()] { work(worker); }).detach();
-  }
   for (int i = 1; i < threads; ++i) {
     Worker& worker = *workers_[static_cast<size_t>(i - 1)];
     worker.threads = threads, worker.index = i;

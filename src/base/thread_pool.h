@@ -3,10 +3,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace argosy {
+
+class Error;
 
 /// Waits for another thread: awake as long as waits are short, since to be woken takes longer than
 /// most of them; asleep as soon as several were long, since then something else runs on this
@@ -30,7 +33,7 @@ class ThreadPool {
 
   /// Runs body(data) on `threads` threads at once, this one among them, each of which knows which
   /// it is (Team). One team works at a time: another caller waits for its turn, and the threads of
-  /// a team may not call this.
+  /// a team may not call this. Throws Error where the system starts no more threads.
   void run(int threads, Body body, void* data);
 
   /// The two halves of run(): begin() returns once the others work, and the caller, who is thread 0
@@ -52,6 +55,13 @@ class ThreadPool {
   std::atomic<uint32_t> working_ = 0;                ///< workers that are not done
   std::atomic<uint32_t> arrived_ = 0, meeting_ = 0;  ///< threads that wait in meet(); its number
 };
+
+/// ARGOSY_THREADS, else the cores that this process may use. Throws Error for what is no number of
+/// threads.
+int default_thread_count();
+
+/// What is thrown where the system starts no more threads: `failed` says why.
+Error no_thread(int wanted, const std::system_error& failed);
 
 /// Where the calling thread stands.
 struct Team {

@@ -5,35 +5,53 @@
 #include <emmintrin.h>
 #endif
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "base/error.h"
 #include "base/thread_pool.h"
 
 namespace argosy {
 namespace {
 
-int default_count() {
-  if (const char* text = std::getenv("ARGOSY_THREADS"))
-    if (const int count = std::atoi(text); count > 0) return count;
+constexpr int kMost = 1024;  // as --threads
+
+int read_count(std::string_view text) {
+  int count = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc() || stop != end || count < 1 || count > kMost)
+    throw Error({.what = fmt::format("\"{}\" is no number of threads", text.substr(0, 50)),
+                 .where = "ARGOSY_THREADS",
+                 .fix = fmt::format("give a number from 1 to {}, or unset it", kMost)});
+  return count;
+}
+
+}  // namespace
+
+int default_thread_count() {
+  if (const char* text = std::getenv("ARGOSY_THREADS")) return read_count(text);
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
   return 1;
 }
 
-int& count_ref() {
-  static int count = default_count();
-  return count;
-}
+namespace {
+
+std::atomic<int> set_count = 0;  // 0: not set
 
 thread_local bool alone = false;  // this thread runs one of several tasks
 
@@ -46,9 +64,14 @@ void finish_streaming_stores() {
 
 }  // namespace
 
-int thread_count() { return alone ? 1 : count_ref(); }
+int thread_count() {
+  if (alone) return 1;
+  if (const int count = set_count.load(std::memory_order_relaxed); count > 0) return count;
+  static const int count = default_thread_count();
+  return count;
+}
 
-void set_thread_count(int count) { count_ref() = std::max(1, count); }
+void set_thread_count(int count) { set_count = std::max(1, count); }
 
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
   if (n <= 0) return;
@@ -95,7 +118,13 @@ void parallel_tasks(int64_t n, const std::function<void(int64_t)>& body,
     ended.notify_all();
   };
   std::vector<std::jthread> workers;
-  for (int t = 0; t < threads; ++t) workers.emplace_back(work);
+  try {
+    for (int t = 0; t < threads; ++t) workers.emplace_back(work);
+  } catch (const std::system_error& failed) {
+    next = n;  // no further task begins
+    workers.clear();
+    throw no_thread(threads, failed);
+  }
   for (std::unique_lock lock(mutex); working > 0;) {
     ended.wait_for(lock, std::chrono::milliseconds(200));
     if (!meanwhile) continue;

@@ -28,7 +28,7 @@ DecodeTimes timed(int64_t tokens, Body body) {
 
 /// Some token of the vocabulary.
 int32_t token_at(int64_t i, int64_t vocabulary) {
-  return static_cast<int32_t>(i * 7919 % (vocabulary - 1) + 1);
+  return static_cast<int32_t>(i * 7919 % vocabulary);
 }
 
 }  // namespace

@@ -2,14 +2,23 @@
 
 #include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <tuple>
 #include <vector>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
 
 using namespace argosy;
 
@@ -102,6 +111,59 @@ TEST_CASE("threads: a loop within a loop runs on the thread that comes to it, cu
   });
   CHECK(cuts == std::vector<std::vector<int64_t>>(3, {0, 3, 6}));
 }
+
+TEST_CASE("threads: ARGOSY_THREADS is a number from 1 to 1024, or an error that says so") {
+  const char* before = std::getenv("ARGOSY_THREADS");
+  const std::string kept = before ? before : "";
+  for (const char* text : {"two", "0", "-1", "100000", "", "3 ", "2.5", "99999999999"}) {
+    setenv("ARGOSY_THREADS", text, 1);
+    CHECK_THROWS_WITH(
+        default_thread_count(),
+        fmt::format("ARGOSY_THREADS: \"{}\" is no number of threads; give a number from 1 to 1024, "
+                    "or unset it",
+                    text)
+            .c_str());
+  }
+  setenv("ARGOSY_THREADS", "1024", 1);
+  CHECK(default_thread_count() == 1024);
+  unsetenv("ARGOSY_THREADS");
+  CHECK(default_thread_count() >= 1);
+  if (before) setenv("ARGOSY_THREADS", kept.c_str(), 1);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need address space
+TEST_CASE("threads: where the system starts no more, an error says so and the rest go on") {
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit limit;
+  REQUIRE(getrlimit(RLIMIT_AS, &limit) == 0);
+  const rlim_t most = limit.rlim_cur;
+  limit.rlim_cur = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE)) + (rlim_t{40} << 20);
+  REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);  // stacks of few threads
+  const auto message = [](const std::function<void()>& run) -> std::string {
+    try {
+      run();
+    } catch (const Error& error) {
+      return fmt::format("{} {}", error.exit_code(), error.what());
+    }
+    return "";
+  };
+  std::string loop, tasks;
+  {
+    const Threads threads(200);
+    loop = message([] { parallel_for(200, 1, [](int64_t, int64_t) {}); });
+    tasks = message([] { parallel_tasks(200, [](int64_t) {}); });
+  }
+  limit.rlim_cur = most;
+  REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+  for (const std::string& text : {loop, tasks})
+    CHECK(text.starts_with("4 --threads: the system does not start 200 threads ("));
+  const Threads threads(3);
+  std::atomic<int> parts = 0;
+  parallel_for(3, 1, [&](int64_t, int64_t) { ++parts; });
+  CHECK(parts == 3);
+}
+#endif
 
 namespace {
 /// What the threads of a region saw.
