@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <set>
 
 #include "backend/cpu/backend.h"
@@ -68,6 +69,19 @@ struct ReadyCall {
     kernel.run(arguments);
   }
 };
+
+/// That an op's plain reference runs, where that is work enough to be felt: once for each op.
+void say_once(const ReadyCall& ready) {
+  constexpr double kFelt = 1e6;  // operations and bytes
+  if (ready.call->flops + ready.call->bytes < kFelt) return;
+  static std::mutex mutex;
+  static std::set<const OpDef*> said;
+  const std::scoped_lock lock(mutex);
+  if (said.insert(ready.call->op).second)
+    log::info("{}({}) -> {} has no kernel here: its plain reference runs, slowly, on one thread",
+              ready.call->op->name, fmt::join(ready.in_types, ", "),
+              fmt::join(ready.out_types, ", "));
+}
 
 struct Compiled {
   Program program;
@@ -196,8 +210,8 @@ Session::Session(Graph graph, const CompileOptions& options) : state_(std::make_
   }
   if (!options.state_of) s.initialize(options.seed);
   s.times.resize(s.calls.size());
-  for (const std::string& op : reference_ops())
-    log::debug("op {} runs its plain reference here", op);
+  for (const ReadyCall& ready : s.calls)
+    if (ready.kernel.reference) say_once(ready);
 }
 
 Session::~Session() = default;

@@ -251,6 +251,8 @@ extern const OpDef transpose = {
     .samples = {sample({{3, 5}}, {{"order", Shape{1, 0}}}),
                 sample({{2, 3, 4, 5}}, {{"order", Shape{0, 2, 1, 3}}}),
                 sample({{2, 17, 9}}, {{"order", Shape{2, 0, 1}}}),
+                {.inputs = {{DType::u8, {2, 33, 5}}}, .attributes = {{"order", Shape{2, 0, 1}}}},
+                {.inputs = {{DType::i64, {7, 4}}}, .attributes = {{"order", Shape{1, 0}}}},
                 sample({{0, 3}}, {{"order", Shape{1, 0}}})},
 };
 

@@ -1,13 +1,17 @@
 #include "engine/session.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <new>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/random.h"
 #include "base/threads.h"
 #include "engine/safetensors.h"
@@ -436,4 +440,27 @@ TEST_CASE("session: a deep transformer stays a short program") {
         1.05 * static_cast<double>(session.program().largest_live_bytes));
   MESSAGE("12 layers: " << session.program().calls.size() << " calls, passes took " << seconds
                         << " s");
+}
+
+TEST_CASE("session: what runs a plain reference with work to do says so, once for each op") {
+  const auto said = [](int64_t elements) {
+    const test::TemporaryFolder folder;
+    const Path path = folder.path() / "said";
+    std::fflush(stderr);
+    const int kept = dup(2), file = open(path.c_str(), O_WRONLY | O_CREAT, 0600);
+    dup2(file, 2);
+    for (int i = 0; i < 2; ++i) {
+      Graph graph;
+      graph.output("y", ops::range(graph, elements));
+      const Session session(std::move(graph));
+      CHECK((session.reference_ops() == std::vector<std::string>{"iota"}));
+    }
+    dup2(kept, 2);
+    close(kept), close(file);
+    return read_file(path);
+  };
+  CHECK(said(100) == "");
+  CHECK(said(1 << 20) ==
+        "iota() -> i32[1048576] has no kernel here: its plain reference runs, slowly, on one "
+        "thread\n");
 }

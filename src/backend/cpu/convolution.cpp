@@ -188,11 +188,17 @@ Kernel gradient_of_large_weight(const ConvolutionSizes& s) {
   }};
 }
 
+/// What oneDNN has no sizes for.
+bool is_empty(const KernelRequest& request) {
+  return std::ranges::any_of(request.in, [](const Type& type) { return type.elements() == 0; });
+}
+
 }  // namespace
 
 std::optional<Kernel> make_convolution(const KernelRequest& request) {
+  if (is_empty(request)) return {};
   const Layout l(request.in[0], request.in[1], request.out[0], request.attributes);
-  return if_supported([&]() -> std::optional<Kernel> {
+  return if_supported(request.in[0].dtype, [&]() -> std::optional<Kernel> {
     return reading_weight<dnnl::convolution_forward>(
         choose([&] { return forward_description(l); }, faster_forward(l)), request.in[0].dtype, l.x,
         l.y, l.graph_weight, DNNL_ARG_SRC, DNNL_ARG_DST);
@@ -200,8 +206,9 @@ std::optional<Kernel> make_convolution(const KernelRequest& request) {
 }
 
 std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& request) {
+  if (is_empty(request)) return {};
   const Layout l(request.out[0], request.in[1], request.in[0], request.attributes);
-  return if_supported([&]() -> std::optional<Kernel> {
+  return if_supported(request.in[0].dtype, [&]() -> std::optional<Kernel> {
     // next_impl() goes back to the forward description, which must therefore live on
     const auto forward = forward_description(l.in(request.in[0].dtype));
     const auto description = choose(
@@ -218,10 +225,11 @@ std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& reque
 }
 
 std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request) {
+  if (is_empty(request)) return {};
   const Layout l(request.in[0], request.out[0], request.in[1], request.attributes);
   if (request.in[0].dtype == DType::f32 && is_large_weight(l.sizes))
     return gradient_of_large_weight(l.sizes);
-  return if_supported([&]() -> std::optional<Kernel> {
+  return if_supported(request.in[0].dtype, [&]() -> std::optional<Kernel> {
     const dnnl::convolution_backward_weights::primitive_desc description(
         onednn_engine(), kAlgorithm, l.x, l.any_weight, l.y, l.stride, l.dilation, l.before,
         l.after, forward_description(l.in(request.in[0].dtype)), user_scratchpad());

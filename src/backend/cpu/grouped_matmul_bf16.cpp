@@ -24,7 +24,7 @@ memory at(const memory::desc& desc, const std::byte* bytes) {
 
 std::optional<dnnl::matmul> make_product(const memory::desc& a, const memory::desc& b,
                                          const memory::desc& c) {
-  return if_supported([&]() -> std::optional<dnnl::matmul> {
+  return if_supported(DType::bf16, [&]() -> std::optional<dnnl::matmul> {
     const dnnl::matmul::primitive_desc description(onednn_engine(), a, b, c);
     if (!is_usable(description, DType::bf16)) return {};
     return dnnl::matmul(description);

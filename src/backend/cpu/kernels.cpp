@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "backend/cpu/conversions.h"
-#include "base/log.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 
@@ -170,18 +169,6 @@ Kernel make_reference_kernel(const KernelRequest& request) {
 
 Kernel make_widened_kernel(const KernelRequest& request) { return widened(request, make_kernel); }
 
-namespace {
-void say_once_that_bf16_is_widened(const OpDef& op) {
-  static const bool said = [&] {
-    log::info(
-        "this CPU has no {} in bf16: f32 computes it, with the same numbers to rounding, slower",
-        op.name);
-    return true;
-  }();
-  (void)said;
-}
-}  // namespace
-
 Kernel make_kernel(const KernelRequest& request) {
   bool empty = true;
   for (const Type& type : request.out) empty &= type.elements() == 0;
@@ -192,7 +179,6 @@ Kernel make_kernel(const KernelRequest& request) {
   for (const Row& row : kRows) {
     if (row.op != &request.op || (narrow && row.takes != bf16_too)) continue;
     if (auto kernel = row.make(request)) return *kernel;
-    if (narrow) say_once_that_bf16_is_widened(request.op);
   }
   return narrow && !request.op.any_dtype ? make_widened_kernel(request)
                                          : make_reference_kernel(request);

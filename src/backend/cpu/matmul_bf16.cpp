@@ -8,7 +8,6 @@ namespace argosy::cpu {
 std::optional<Kernel> make_matmul_bf16(const KernelRequest& request) {
   if (request.in[0].dtype != DType::bf16) return {};
   const ops::MatmulSizes s = ops::matmul_sizes(request.in, request.attributes).joined();
-  if (s.k == 0) return {};
   const auto multiply = prepare({.batch = s.batch,
                                  .m = s.m,
                                  .n = s.n,

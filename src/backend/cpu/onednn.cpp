@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "backend/cpu/backend.h"
+#include "base/log.h"
 #include "base/threads.h"
 
 namespace argosy::cpu {
@@ -19,6 +20,16 @@ const dnnl::engine& onednn_engine() {
 dnnl::stream& onednn_stream() {
   static dnnl::stream stream(onednn_engine());
   return stream;
+}
+
+void say_that_bf16_is_widened() {
+  static const bool said = [] {
+    log::info(
+        "oneDNN does not compute in bf16 on this CPU: f32 kernels do, with the same numbers to "
+        "rounding, slower");
+    return true;
+  }();
+  (void)said;
 }
 
 std::string onednn_version() {

@@ -20,14 +20,20 @@ inline bool is_usable(const dnnl::primitive_desc& description, DType type) {
   return type == DType::f32 || !std::string_view(description.impl_info_str()).starts_with("ref");
 }
 
-/// Runs `make`; nothing where oneDNN cannot do it on this CPU.
+/// Says once that oneDNN refuses bf16 on this CPU, so that f32 kernels compute it.
+void say_that_bf16_is_widened();
+
+/// Runs `make`, for operands of that dtype; nothing where oneDNN cannot do it on this CPU.
 template <typename Make>
-auto if_supported(Make make) -> decltype(make()) {
+auto if_supported(DType type, Make make) -> decltype(make()) {
+  decltype(make()) made;
   try {
-    return make();
+    made = make();
   } catch (const dnnl::error&) {
-    return {};
+    made = {};
   }
+  if (!made && type == DType::bf16) say_that_bf16_is_widened();
+  return made;
 }
 
 }  // namespace argosy::cpu

@@ -34,7 +34,8 @@ dnnl::matmul::primitive_desc describe(Make make, DType result) {
 }  // namespace
 
 std::optional<MultiplyBf16> prepare(const ProductBf16& p) {
-  return if_supported([&]() -> std::optional<MultiplyBf16> {
+  if (p.m == 0 || p.n == 0 || p.k == 0) return {};
+  return if_supported(DType::bf16, [&]() -> std::optional<MultiplyBf16> {
     const memory::desc a_desc = matrix(p.batch, p.m, p.k, p.transpose_a, DType::bf16, p.a_step),
                        b_desc =
                            matrix(p.shared_b ? 1 : p.batch, p.k, p.n, p.transpose_b, DType::bf16),

@@ -26,7 +26,7 @@ struct MultiplyBf16 {
 };
 
 /// By oneDNN, which may cut sums by the number of threads; nothing where the CPU does not multiply
-/// bf16.
+/// bf16, or where a size is 0.
 std::optional<MultiplyBf16> prepare(const ProductBf16& product);
 
 }  // namespace argosy::cpu
