@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/aligned_bytes.h"
 #include "compile/program.h"
 
 namespace argosy {

@@ -2,6 +2,7 @@
 #include <functional>
 #include <map>
 
+#include "base/aligned_bytes.h"
 #include "compile/program.h"
 
 namespace argosy {

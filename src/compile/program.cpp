@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 
+#include "base/aligned_bytes.h"
 #include "ir/op.h"
 #include "ops/ops.h"
 
@@ -228,11 +229,6 @@ class Lowering {
 };
 
 }  // namespace
-
-size_t aligned_bytes(size_t bytes) {
-  constexpr size_t kAlignment = 64;
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 Value source(const Graph& graph, Value value) {
   while (graph.node(value.node).op->view) value = graph.node(value.node).inputs[0];

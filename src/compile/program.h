@@ -61,8 +61,6 @@ struct Program {
   std::vector<Type> types(const std::vector<int32_t>& list) const;
 };
 
-/// What `bytes` take in a region, where every piece begins on a cache line.
-size_t aligned_bytes(size_t bytes);
 /// The value whose memory `value` shows: itself, but for views.
 Value source(const Graph& graph, Value value);
 /// Whether output `o` of a node may take the memory of operand `k` when nobody reads that later.

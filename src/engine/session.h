@@ -41,8 +41,8 @@ struct CallTime {
   int64_t runs = 0;
 };
 
-/// A graph compiled for this machine's CPU, with its memory. run() executes the whole program once
-/// and allocates nothing.
+/// A graph compiled for this machine's CPU, with its memory. run() executes the whole program once;
+/// after the first time it allocates nothing.
 /// threads  one at a time
 class Session {
  public:

@@ -6,8 +6,8 @@
 
 #include "ir/op.h"
 
-/// The CPU backend: oneDNN for convolution, Highway kernels (chosen for the CPU at run
-/// time) for the rest, and each op's own reference for what neither has.
+/// The CPU backend: oneDNN for convolution and for products in bf16, Highway kernels (chosen for
+/// the CPU at run time) for the rest, and each op's own reference for what neither has.
 namespace argosy::cpu {
 
 /// What is to be computed, all sizes known.
@@ -17,7 +17,8 @@ struct KernelRequest {
   Types in, out;
 };
 
-/// Ready to run on any buffers of those types. Preparing may be slow, running allocates nothing.
+/// Ready to run on any buffers of those types. Preparing may be slow. Running takes no memory
+/// beside the workspace but tiles and rows that each thread keeps from the first run on.
 struct Kernel {
   std::function<void(KernelArgs&)> run;
   size_t workspace_bytes = 0;

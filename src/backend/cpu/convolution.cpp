@@ -9,6 +9,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/onednn.h"
 #include "backend/cpu/product.h"
+#include "base/aligned_bytes.h"
 
 namespace argosy::cpu {
 namespace {
@@ -115,8 +116,6 @@ dnnl::convolution_forward::primitive_desc forward_description(const Layout& l) {
           user_scratchpad()};
 }
 
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 memory at(const memory::desc& description, const std::byte* bytes) {
   return {description, onednn_engine(), const_cast<std::byte*>(bytes)};
 }
@@ -132,7 +131,7 @@ std::optional<Kernel> reading_weight(const Description& description, DType dtype
   const Primitive primitive(description);
   const memory::desc wanted = description.weights_desc(), scratch = description.scratchpad_desc();
   const bool reorders = wanted != graph_weight;
-  const size_t weight_bytes = reorders ? aligned(wanted.get_size()) : 0;
+  const size_t weight_bytes = reorders ? aligned_bytes(wanted.get_size()) : 0;
   std::optional<dnnl::reorder> reorder;
   if (reorders)
     reorder.emplace(
@@ -238,7 +237,7 @@ std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& requ
     const memory::desc wanted = description.diff_weights_desc(),
                        scratch = description.scratchpad_desc();
     const bool reorders = wanted != l.graph_weight;
-    const size_t weight_bytes = reorders ? aligned(wanted.get_size()) : 0;
+    const size_t weight_bytes = reorders ? aligned_bytes(wanted.get_size()) : 0;
     std::optional<dnnl::reorder> reorder;
     if (reorders)
       reorder.emplace(

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/cpu/conversions.h"
+#include "base/aligned_bytes.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 
@@ -94,8 +95,6 @@ std::vector<Type> widen(Types types) {
   return wide;
 }
 
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 /// Calls convert(first, elements) for parts of n elements.
 template <typename Convert>
 void convert_all(int64_t n, Convert convert) {
@@ -113,7 +112,7 @@ Kernel widened(const KernelRequest& request, Kernel (*make)(const KernelRequest&
   size_t copies = 0;
   const auto count = [&](Types types, const std::vector<Type>& wide) {
     for (size_t i = 0; i < wide.size(); ++i)
-      if (types[i].dtype == DType::bf16) copies += aligned(wide[i].bytes());
+      if (types[i].dtype == DType::bf16) copies += aligned_bytes(wide[i].bytes());
   };
   count(request.in, in), count(request.out, out);
   Kernel kernel = inner;
@@ -123,7 +122,7 @@ Kernel widened(const KernelRequest& request, Kernel (*make)(const KernelRequest&
                 out_bytes = std::vector<std::byte*>(out.size())](KernelArgs& k) mutable {
     std::byte* free = k.workspace;
     const auto take = [&](const Type& type) {
-      return std::exchange(free, free + aligned(type.bytes()));
+      return std::exchange(free, free + aligned_bytes(type.bytes()));
     };
     std::copy(k.in_bytes.begin(), k.in_bytes.end(), in_bytes.begin());
     std::copy(k.out_bytes.begin(), k.out_bytes.end(), out_bytes.begin());

@@ -118,13 +118,6 @@ constexpr int64_t kGrain = 16384;  // elements that pay for a thread
 
 size_t z(int64_t n) { return static_cast<size_t>(n); }
 
-/// Whether what a kernel does not read row by row is f32.
-bool is_wide(Types types) {
-  for (const Type& type : types)
-    if (type.dtype == DType::bf16) return false;
-  return true;
-}
-
 /// Calls body(row) for all rows of `width`, on the threads.
 template <typename Body>
 void for_rows(int64_t rows, int64_t width, Body body) {

@@ -5,6 +5,7 @@
 #include "backend/cpu/product.h"
 #include "backend/cpu/product_bf16.h"
 #include "backend/cpu/row_access.h"
+#include "base/aligned_bytes.h"
 #include "base/threads.h"
 #include "ops/ops.h"
 
@@ -102,7 +103,7 @@ std::optional<Kernel> make_projected_cross_entropy(const KernelRequest& request)
     *products = *ready;
   }
   const size_t logits_bytes = static_cast<size_t>(most * s.classes) * sizeof(float),
-               products_at = (logits_bytes + 63) / 64 * 64;
+               products_at = aligned_bytes(logits_bytes);
   return Kernel{
       .run =
           [=](KernelArgs& k) {

@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+
 #include "backend/cpu/conversions.h"
 
 /// Rows of operands and results for kernels that compute in f32: where they lie, or through memory
@@ -8,6 +10,11 @@ namespace argosy::cpu {
 
 /// This thread's memory number `slot`, at least so many floats; it grows to the largest and stays.
 float* row_memory(size_t slot, int64_t width);
+
+/// Whether what a kernel does not read row by row is f32.
+inline bool is_wide(Types types) {
+  return std::ranges::none_of(types, [](const Type& t) { return t.dtype == DType::bf16; });
+}
 
 class ReadRows {
  public:

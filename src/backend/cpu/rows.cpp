@@ -147,12 +147,6 @@ bool all_f32(const KernelRequest& request) {
   return true;
 }
 
-/// Whether what a kernel does not read row by row is f32.
-bool is_wide(Types types) {
-  return std::none_of(types.begin(), types.end(),
-                      [](const Type& type) { return type.dtype == DType::bf16; });
-}
-
 size_t z(int64_t n) { return static_cast<size_t>(n); }
 
 /// Rows per part when a column sum over `rows` of `width` is cut so that parts have about kPart
