@@ -98,7 +98,8 @@ std::vector<CpuFeature> cpu_features() {
   const bool wide = system_saves(0x6), wider = system_saves(0xE6), tiles = system_saves(0x60000);
   return {
       {"AVX2", wide && cpuid_bit(7, 0, kEbx, 5),
-       "kernels run on 16-byte vectors, several times slower"},
+       "kernels run on 16-byte vectors, several times slower; language models in blocks are "
+       "multiplied by the plain reference, on one thread"},
       {"FMA", wide && cpuid_bit(1, 0, kEcx, 12), "matrix products take twice the instructions"},
       {"F16C", wide && cpuid_bit(1, 0, kEcx, 29), "float16 is converted in software"},
       {"AVX-512", wider && cpuid_bit(7, 0, kEbx, 16), "kernels run on 32-byte vectors (AVX2)"},
