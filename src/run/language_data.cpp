@@ -20,7 +20,6 @@
 namespace argosy::run {
 namespace {
 
-constexpr size_t kLargestText = size_t{1} << 31;
 constexpr int64_t kBeginning = 8;
 
 /// Throws Error if the run learned from something else than `text`.

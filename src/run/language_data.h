@@ -11,6 +11,8 @@
 
 namespace argosy::run {
 
+constexpr size_t kLargestText = size_t{1} << 31;  ///< bytes of a text that is read whole
+
 /// Where a sample goes: as many of each as the context has tokens.
 struct Sample {
   std::span<text::Token> tokens;

@@ -16,7 +16,6 @@
 namespace argosy::run {
 namespace {
 
-constexpr size_t kLargestText = size_t{1} << 31;
 constexpr int64_t kTokensAtOnce = 1024;
 
 void set_loss(TextScores& scores, double nats, int64_t tokens) {

@@ -104,8 +104,7 @@ struct Routes {
     if (!fields.find(field)) fields.refuse(field, "it is missing; give a text");
     const auto& tokenizer = context.model->tokenizer;
     auto tokens = tokenizer.encode(fields.text(field), fields.flag("parse_special", false));
-    const bool begin = fields.flag("add_special", false);
-    if (begin && tokenizer.beginning()) tokens.insert(tokens.begin(), *tokenizer.beginning());
+    if (fields.flag("add_special", false)) tokens = tokenizer.opened(std::move(tokens));
     fields.expect_no_more();
     context.answer({{"tokens", tokens},
                     {"count", tokens.size()},

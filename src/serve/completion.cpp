@@ -28,12 +28,6 @@ std::string random_id() {
   return fmt::format("{:016x}{:08x}", ++count * 0x9E3779B97F4A7C15, std::random_device()());
 }
 
-std::vector<Token> tokens_of(const std::string& text, const text::Tokenizer& tokenizer) {
-  std::vector<Token> tokens = tokenizer.encode(text);
-  if (const auto beginning = tokenizer.beginning()) tokens.insert(tokens.begin(), *beginning);
-  return tokens;
-}
-
 /// One of the answers that a request asks for.
 struct Choice {
   Choice(size_t index, size_t prompt, std::vector<std::string> stops, std::string begins)
@@ -107,6 +101,7 @@ class Completion : public std::enable_shared_from_this<Completion> {
 };
 
 std::vector<std::vector<Token>> Completion::prompts() const {
+  const text::Tokenizer& tokenizer = model_.tokenizer;
   std::vector<std::vector<Token>> prompts;
   if (request_.chat) {
     if (!model_.chat)
@@ -119,11 +114,11 @@ std::vector<std::vector<Token>> Completion::prompts() const {
     const bool with_tools = request_.tool_choice != ToolChoice::none;
     const auto parts = model_.chat->render(
         request_.messages, true, with_tools ? request_.tool_texts : std::span<const std::string>());
-    prompts.push_back(text::encode_parts(parts, model_.tokenizer).tokens);
+    prompts.push_back(text::encode_parts(parts, tokenizer).tokens);
   }
   for (const auto& prompt : request_.prompts)
     prompts.push_back(std::holds_alternative<std::string>(prompt)
-                          ? tokens_of(std::get<std::string>(prompt), model_.tokenizer)
+                          ? tokenizer.opened(tokenizer.encode(std::get<std::string>(prompt)))
                           : std::get<std::vector<Token>>(prompt));
   const char* param = request_.chat ? "messages" : "prompt";
   const int64_t context = model_.generator.context();

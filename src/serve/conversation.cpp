@@ -128,10 +128,7 @@ Answer Conversation::ask(const std::string& text, const Listener& listener) {
 Answer complete(const model_files::LanguageModel& model, Generator& generator,
                 const std::string& text, const ConversationOptions& options,
                 const Listener& listener) {
-  std::vector<Token> tokens;
-  if (const auto beginning = model.tokenizer->beginning()) tokens.push_back(*beginning);
-  const std::vector<Token> encoded = model.tokenizer->encode(text);
-  tokens.insert(tokens.end(), encoded.begin(), encoded.end());
+  std::vector<Token> tokens = model.tokenizer->opened(model.tokenizer->encode(text));
   if (tokens.empty())
     throw Error({.what = "there is no text to go on from",
                  .where = "--complete",

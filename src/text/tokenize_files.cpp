@@ -49,7 +49,7 @@ TokenizeReport tokenize_files(std::span<const Path> files, const Tokenizer& toke
     if (document.is_conversation()) return add_conversation(document);
     std::vector<Token> tokens = tokenizer.encode(document.text);
     report.unspelled_bytes += unspelled(tokens, document.text.size(), tokenizer);
-    if (const auto beginning = tokenizer.beginning()) tokens.insert(tokens.begin(), *beginning);
+    tokens = tokenizer.opened(std::move(tokens));
     if (end) tokens.push_back(*end);
     store.add(tokens);
     if (options.progress) options.progress(done + report.bytes - begun);

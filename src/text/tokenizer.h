@@ -42,6 +42,11 @@ class Tokenizer {
 
   /// The token that opens every text (where the model wants one), and those that end an answer.
   virtual std::optional<Token> beginning() const = 0;
+  /// Tokens of a text with the opening one in front, where the model wants one.
+  std::vector<Token> opened(std::vector<Token> tokens) const {
+    if (const auto first = beginning()) tokens.insert(tokens.begin(), *first);
+    return tokens;
+  }
   virtual const std::vector<Token>& ends() const = 0;
 
   /// Its files into a folder, from which open_tokenizer() (tokenizer_files.h) makes it again.
