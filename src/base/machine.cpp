@@ -68,10 +68,11 @@ int64_t container_rest(int64_t otherwise) {
                                    {"total_inactive_file ", "total_active_file ", nullptr}}}) {
     const int64_t limit = number_in(files.limit, ""), used = number_in(files.used, "");
     if (limit < 0 || used < 0) continue;
-    int64_t rest = limit - used;
+    int64_t held = used;
     for (const char* name : files.freed)
-      if (name) rest += std::max<int64_t>(0, number_in(files.details, name));
-    rest = std::max<int64_t>(1, rest);
+      if (name) held -= std::max<int64_t>(0, number_in(files.details, name));
+    // the counts are not of one moment, and a limit that is none may be the largest number
+    const int64_t rest = std::max<int64_t>(1, limit - std::max<int64_t>(0, held));
     return otherwise > 0 ? std::min(rest, otherwise) : rest;
   }
   return otherwise;
