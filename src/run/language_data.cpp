@@ -22,14 +22,33 @@ namespace {
 
 constexpr int64_t kBeginning = 8;
 
-/// Throws Error if the run learned from something else than `text`.
-void expect_learned(const Path& begun, const LearnedText& text) {
-  const auto before = read_learned_text(begun);
-  if (!before || before->same_as(text)) return;
-  throw Error({.what = fmt::format("this is not what the run learned from ({}, {} bytes or tokens)",
-                                   before->path, before->size),
-               .where = text.path,
-               .fix = "give that text, or begin another run with --to"});
+bool is_among(const std::vector<LearnedText>& texts, const LearnedText& text) {
+  return std::ranges::any_of(texts, [&](const LearnedText& one) { return one.same_as(text); });
+}
+
+/// Throws Error if the run learned from something else than `texts`.
+void expect_learned(const Path& begun, const std::vector<LearnedText>& texts) {
+  const std::vector<LearnedText> before = read_learned_texts(begun);
+  for (const LearnedText& text : texts)
+    if (!before.empty() && !is_among(before, text))
+      throw Error(
+          {.what = fmt::format("this is not what the run learned from ({}, {} bytes or tokens)",
+                               before[0].path, before[0].size),
+           .where = text.path,
+           .fix = "give that text, or begin another run with --to"});
+}
+
+/// data.path and data.more.
+std::vector<Path> paths_of(const Recipe& recipe) {
+  std::vector<Path> paths = {recipe.data.path};
+  paths.insert(paths.end(), recipe.data.more.begin(), recipe.data.more.end());
+  return paths;
+}
+
+std::vector<LearnedText> stores_learned(const Recipe& recipe) {
+  std::vector<LearnedText> learned;
+  for (const Path& path : paths_of(recipe)) learned.push_back(store_learned(path));
+  return learned;
 }
 
 [[noreturn]] void fail_short(const std::string& where, int64_t tokens, int64_t context) {
@@ -63,18 +82,18 @@ class TokenData : public LanguageData {
   void remember(const Path& run) const override {
     if (!start_.chat_template.empty())
       write_file(run / text::kChatTemplateFile, start_.chat_template);
-    write_learned_text(run, learned_);
+    write_learned_texts(run, learned_);
     tokenizer_->write(run);  // last: a run that has it needs its start no more
   }
 
  protected:
-  TokenData(const Recipe& recipe, const Path& begun, LearnedText learned)
+  TokenData(const Recipe& recipe, const Path& begun, std::vector<LearnedText> learned)
       : learned_(std::move(learned)) {
     if (!begun.empty()) expect_learned(begun, learned_);
     if (begun.empty() || !text::has_tokenizer(begun)) start_ = start_of(recipe);
   }
 
-  LearnedText learned_;
+  std::vector<LearnedText> learned_;
   Start start_;  ///< empty where a run goes on
   std::unique_ptr<text::Tokenizer> tokenizer_;
 };
@@ -108,7 +127,7 @@ class TextData : public TokenData {
 
  private:
   TextData(const Recipe& recipe, const Path& begun, const std::string& text)
-      : TokenData(recipe, begun, text_learned(recipe.data.path, text)),
+      : TokenData(recipe, begun, {text_learned(recipe.data.path, text)}),
         context_(recipe.language.context),
         seed_(static_cast<uint64_t>(recipe.training.seed)) {
     tokenizer_ = find_tokenizer(recipe, begun, text);
@@ -136,91 +155,115 @@ class TextData : public TokenData {
   size_t trained_ = 0;
 };
 
-/// A token store: its documents keep apart. Where it has conversations they stay whole, and the
-/// answers are learned.
+/// Token stores, mixed by weight: their documents keep apart. Where one has conversations they stay
+/// whole, and the answers are learned. Of each store the end is held out.
 class StoreData : public TokenData {
  public:
   StoreData(const Recipe& recipe, const Path& begun)
-      : TokenData(recipe, begun, store_learned(recipe.data.path)),
-        store_(std::make_shared<text::TokenStore>(recipe.data.path)) {
-    tokenizer_ = store_->tokenizer();
-    if (start_.tokenizer) expect_tokens(*start_.tokenizer);
-    const int64_t cut = store_->cut(1 - recipe.data.holdout_share), all = store_->tokens(),
-                  context = recipe.language.context;
-    const bool whole = store_->has_answers();
-    if (whole) {
-      expect_answers(cut);
-      if (begun.empty()) warn_of_long(context);
-    } else if (cut <= context) {
-      fail_short(recipe.data.path, cut, context);
+      : TokenData(recipe, begun, stores_learned(recipe)) {
+    for (const Path& path : paths_of(recipe))
+      stores_.push_back(std::make_shared<text::TokenStore>(path));
+    tokenizer_ = stores_[0]->tokenizer();
+    for (const auto& store : stores_) {
+      if (store != stores_[0]) expect_tokens(*store, *tokenizer_, "data.path");
+      if (start_.tokenizer) expect_tokens(*store, *start_.tokenizer, "the model");
     }
-    const auto samples = [&](int64_t begin, int64_t end, text::TokenOrder order) {
-      std::vector<text::TokenSource> part(1);
-      part[0] = {.store = store_, .begin = begin, .end = end};
-      return text::TokenSamples(std::move(part), context, order,
+    const int64_t context = recipe.language.context;
+    const bool whole =
+        std::ranges::any_of(stores_, [](const auto& store) { return store->has_answers(); });
+    using enum text::TokenOrder;
+    const auto samples = [&](std::vector<text::TokenSource> sources, text::TokenOrder order) {
+      return text::TokenSamples(std::move(sources), context, whole ? whole_documents : order,
                                 static_cast<uint64_t>(recipe.training.seed));
     };
-    using enum text::TokenOrder;
-    training_.emplace(samples(0, cut, whole ? whole_documents : shuffled));
-    if (all - cut > 1) held_out_.emplace(samples(cut, all, whole ? whole_documents : sequential));
+    std::vector<text::TokenSource> trained;
+    for (size_t i = 0; i < stores_.size(); ++i) {
+      const auto& store = stores_[i];
+      const int64_t cut = store->cut(1 - recipe.data.holdout_share), all = store->tokens();
+      if (store->has_answers()) expect_answers(*store, cut);
+      if (whole && begun.empty()) warn_of_long(*store, context);
+      if (!whole && cut <= context) fail_short(store->folder(), cut, context);
+      const auto tokens = static_cast<double>(cut);
+      trained.push_back({.store = store,
+                         .weight = recipe.data.weights.empty() ? tokens : recipe.data.weights[i],
+                         .end = cut});
+      if (all - cut > 1)
+        held_out_.push_back(samples({{.store = store, .begin = cut, .end = all}}, sequential));
+    }
+    training_.emplace(samples(trained, shuffled));
     // some tokens, and of a conversation what is said before the first answer
-    const int64_t start = all - cut > 1 ? cut : 0, most = std::min(all, start + context);
+    const text::TokenStore& first = *stores_[0];
+    const int64_t all = first.tokens(), cut = trained[0].end, start = all - cut > 1 ? cut : 0,
+                  most = std::min(all, start + context);
     int64_t end = std::min(start + kBeginning, most);
-    while (end < most && !store_->learned(end)) ++end;
+    while (end < most && !first.learned(end)) ++end;
     beginning_.resize(static_cast<size_t>(end - start));
-    store_->read(start, beginning_);
+    first.read(start, beginning_);
   }
 
-  bool segmented() const override { return store_->documents() > 1; }
-
-  void training_sample(int64_t number, const Sample& to) override {
-    if (training_->position() != number) training_->seek(number);
-    training_->next(to.tokens, to.targets, to.segments);
+  bool segmented() const override {
+    return std::ranges::any_of(stores_, [](const auto& store) { return store->documents() > 1; });
   }
+
+  void training_sample(int64_t number, const Sample& to) override { give(*training_, number, to); }
   int64_t samples_per_epoch() const override { return training_->epoch_samples(); }
   void held_out_sample(int64_t number, const Sample& to) override {
-    if (held_out_->position() != number) held_out_->seek(number);
-    held_out_->next(to.tokens, to.targets, to.segments);
+    for (text::TokenSamples& samples : held_out_) {
+      if (number < samples.epoch_samples()) return give(samples, number, to);
+      number -= samples.epoch_samples();
+    }
   }
-  int64_t held_out_samples() const override { return held_out_ ? held_out_->epoch_samples() : 0; }
+  int64_t held_out_samples() const override {
+    int64_t count = 0;
+    for (const text::TokenSamples& samples : held_out_) count += samples.epoch_samples();
+    return count;
+  }
 
   std::span<const text::Token> beginning() const override { return beginning_; }
 
  private:
-  /// Weights go with tokens: those of the store must be the model's.
-  void expect_tokens(const text::Tokenizer& of_start) const {
-    bool same = of_start.vocabulary() == store_->vocabulary();
-    for (text::Token t = 0; same && t < store_->vocabulary(); ++t)
-      same = of_start.bytes(t) == tokenizer_->bytes(t);
-    if (!same)
-      throw Error({.what = "the store was made with other tokens than the model has",
-                   .where = store_->folder(),
-                   .fix = "make it again with the model's tokenizer (argosy data tokens)"});
+  static void give(text::TokenSamples& samples, int64_t number, const Sample& to) {
+    if (samples.position() != number) samples.seek(number);
+    samples.next(to.tokens, to.targets, to.segments);
   }
 
-  void expect_answers(int64_t end) const {
+  /// Weights go with tokens: those of a store must be `whose`.
+  static void expect_tokens(const text::TokenStore& store, const text::Tokenizer& wanted,
+                            const char* whose) {
+    const auto own = store.tokenizer();
+    bool same = wanted.vocabulary() == store.vocabulary();
+    for (text::Token t = 0; same && t < store.vocabulary(); ++t)
+      same = wanted.bytes(t) == own->bytes(t);
+    if (!same)
+      throw Error({.what = fmt::format("the store was made with other tokens than {} has", whose),
+                   .where = store.folder(),
+                   .fix = "make it again with that tokenizer (argosy data tokens)"});
+  }
+
+  static void expect_answers(const text::TokenStore& store, int64_t end) {
     for (int64_t token = 0; token < end; ++token)
-      if (store_->learned(token)) return;
+      if (store.learned(token)) return;
     throw Error({.what = "nothing is said by the assistant in the conversations for training, so "
                          "there is nothing to learn",
-                 .where = store_->folder(),
+                 .where = store.folder(),
                  .fix = "give conversations with messages of the role assistant"});
   }
 
-  void warn_of_long(int64_t context) const {
-    const auto begins = store_->document_begins();
+  static void warn_of_long(const text::TokenStore& store, int64_t context) {
+    const auto begins = store.document_begins();
     int64_t longer = 0;
     for (size_t i = 0; i + 1 < begins.size(); ++i)
       longer += static_cast<int64_t>(begins[i + 1] - begins[i]) > context + 1;
     if (longer > 0)
       log::warning(
-          "{} of {} conversations have more than the {} tokens of language.context and "
-          "are divided",
-          longer, store_->documents(), context);
+          "{}: {} of {} {} have more than the {} tokens of language.context and are divided",
+          store.folder().string(), longer, store.documents(),
+          store.has_answers() ? "conversations" : "documents", context);
   }
 
-  std::shared_ptr<const text::TokenStore> store_;
-  std::optional<text::TokenSamples> training_, held_out_;
+  std::vector<std::shared_ptr<const text::TokenStore>> stores_;
+  std::optional<text::TokenSamples> training_;
+  std::vector<text::TokenSamples> held_out_;  ///< of each store that has some
   std::vector<text::Token> beginning_;
 };
 
@@ -228,15 +271,19 @@ class StoreData : public TokenData {
 
 std::unique_ptr<LanguageData> open_language_data(const Recipe& recipe, const Path& begun) {
   if (text::is_token_store(recipe.data.path)) return std::make_unique<StoreData>(recipe, begun);
+  if (!recipe.data.more.empty())
+    throw Error({.what = "data.more goes with token stores, and this is a text",
+                 .where = recipe.data.path,
+                 .fix = "make a store of it (argosy data tokens)"});
   return std::make_unique<TextData>(recipe, begun);
 }
 
 bool learns_from(const Path& run, const Path& path) {
-  const auto before = read_learned_text(run);
-  if (!before) return false;
-  return before->same_as(text::is_token_store(path)
-                             ? store_learned(path)
-                             : text_learned(path, read_file(path, kLargestText)));
+  const std::vector<LearnedText> before = read_learned_texts(run);
+  return !before.empty() &&
+         is_among(before, text::is_token_store(path)
+                              ? store_learned(path)
+                              : text_learned(path, read_file(path, kLargestText)));
 }
 
 int64_t piece_count(std::span<const text::Token> tokens, int64_t context) {

@@ -27,20 +27,25 @@ LearnedText store_learned(const Path& folder) {
   return learned(folder, text::TokenStore(folder).tokens(), read_file(folder / "store.json"));
 }
 
-void write_learned_text(const Path& run, const LearnedText& text) {
-  const nlohmann::ordered_json json = {
-      {"path", text.path}, {"size", text.size}, {"crc32c", text.crc32c}};
+void write_learned_texts(const Path& run, const std::vector<LearnedText>& texts) {
+  auto json = nlohmann::ordered_json::array();
+  for (const LearnedText& text : texts)
+    json.push_back({{"path", text.path}, {"size", text.size}, {"crc32c", text.crc32c}});
   write_file_atomically(run / kFile, json.dump(2) + "\n");
 }
 
-std::optional<LearnedText> read_learned_text(const Path& run) {
+std::vector<LearnedText> read_learned_texts(const Path& run) {
   const Path file = run / kFile;
-  if (!std::filesystem::exists(file)) return std::nullopt;
+  if (!is_there(file)) return {};
   try {
-    const auto json = nlohmann::json::parse(read_file(file, 1 << 20));
-    return LearnedText{.path = json.at("path").get<std::string>(),
-                       .size = json.at("size").get<int64_t>(),
-                       .crc32c = json.at("crc32c").get<uint32_t>()};
+    auto json = nlohmann::json::parse(read_file(file, 1 << 20));
+    if (json.is_object()) json = nlohmann::json::array({json});  // a run of an earlier version
+    std::vector<LearnedText> texts;
+    for (const auto& text : json)
+      texts.push_back({.path = text.at("path").get<std::string>(),
+                       .size = text.at("size").get<int64_t>(),
+                       .crc32c = text.at("crc32c").get<uint32_t>()});
+    return texts;
   } catch (const nlohmann::json::exception& error) {
     throw Error({.what = fmt::format("it is damaged ({})", error.what()),
                  .where = file,

@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/files.h"
 
@@ -20,8 +20,8 @@ struct LearnedText {
 LearnedText text_learned(const Path& file, const std::string& text);
 LearnedText store_learned(const Path& folder);
 
-void write_learned_text(const Path& run, const LearnedText& text);
-/// Nothing if the run has no such note. Throws Error (file) if it is damaged.
-std::optional<LearnedText> read_learned_text(const Path& run);
+void write_learned_texts(const Path& run, const std::vector<LearnedText>& texts);
+/// Empty if the run has no such note. Throws Error (file) if it is damaged.
+std::vector<LearnedText> read_learned_texts(const Path& run);
 
 }  // namespace argosy::run

@@ -221,6 +221,10 @@ void check_language(const Recipe& recipe, const Wrong& wrong) {
   if (recipe.model.name == "gpt" && l.full_context > l.context)
     wrong("gpt has a table of positions, which knows no more of them than it was trained with",
           "leave out language.full_context");
+  if (!recipe.data.weights.empty() && recipe.data.weights.size() != 1 + recipe.data.more.size())
+    wrong(fmt::format("data.weights has {} numbers for data.path and {} of data.more",
+                      recipe.data.weights.size(), recipe.data.more.size()),
+          "give one for each, or none");
   if (l.active > l.experts)
     wrong(fmt::format("language.active is {}, but there are {} experts", l.active, l.experts),
           "choose at most language.experts");

@@ -54,6 +54,8 @@ struct Recipe {
     std::string camera;
     std::vector<std::string> outputs = {"user/angle", "user/throttle"};
     int64_t crop_top = 0, crop_bottom = 0, crop_left = 0, crop_right = 0;
+    std::vector<std::string> more;
+    std::vector<double> weights;
     double holdout_share = 0.2;
     std::string order = "shuffled";
     int64_t window_groups = 256;

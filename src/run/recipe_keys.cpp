@@ -114,6 +114,10 @@ std::vector<Key> make_table() {
     // the data
     row(&R::data, &R::Data::path, "data.path", given(), any_time,
         "folder of the data set that `argosy ingest` wrote; for a language model a text file or a token store"),
+    row(&R::data, &R::Data::more, "data.more", any(), fixed,
+        "of a language model: further token stores, of the same tokens, that are learned beside data.path"),
+    row(&R::data, &R::Data::weights, "data.weights", above(0, 1e12), fixed,
+        "how often samples come from data.path and from each of data.more; empty: as often as each has tokens"),
     row(&R::data, &R::Data::camera, "data.camera", any(), fixed,
         "camera to learn from; empty: the only one"),
     row(&R::data, &R::Data::outputs, "data.outputs", given(), fixed,

@@ -61,6 +61,7 @@ TextScores score_text(const Path& run, const Path& text_file, const std::string&
   verify_checkpoint(chosen);
   if (learns_from(run, text_file)) {
     recipe.data.path = text_file;
+    recipe.data.more.clear(), recipe.data.weights.clear();
     const auto data = open_language_data(recipe, run);
     TextScores scores = score(
         recipe, chosen,

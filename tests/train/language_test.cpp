@@ -403,6 +403,44 @@ TEST_CASE("train: a model tuned on conversations answers, and keeps its template
   }
 }
 
+TEST_CASE("train: several stores are mixed by weight, and the end of each is held out") {
+  const Conversations place;
+  const Path first = place.questions("first", 8),
+             second =
+                 place.store("second", {{"x", "no"}, {"xx", "no"}, {"xxx", "no"}, {"y", "no"}});
+  const auto recipe = [&](const std::string& weights, const std::string& steps = "40") {
+    return place.tuning(first, {"data.more=" + second.string(), "data.weights=" + weights,
+                                "training.steps=" + steps, "schedule.name=constant"});
+  };
+  const auto of_second = [&](const std::string& weights) {
+    const auto data = run::open_language_data(recipe(weights), "");
+    std::vector<int32_t> tokens(40), targets(40), segments(40);
+    int count = 0;
+    for (int64_t number = 0; number < 200; ++number) {
+      data->training_sample(number, {tokens, targets, segments});
+      count += std::ranges::count(tokens, place.tiny.tokenizer->encode("x")[0]) > 0;
+    }
+    return count;
+  };
+  CHECK(of_second("[1000000, 1]") < 5);
+  CHECK(of_second("[1, 1000000]") > 195);
+  CHECK(std::abs(of_second("[1, 1]") - 100) < 30);
+  const auto data = run::open_language_data(recipe("[]"), "");
+  const auto alone = [&](const Path& store) {
+    return run::open_language_data(place.tuning(store), "")->held_out_samples();
+  };
+  CHECK(data->held_out_samples() == alone(first) + alone(second));
+  const Path run = place.folder("mixed"), parts = place.folder("parts");
+  CHECK(train::train(recipe("[1, 1]"), run).held_out_loss < 2);  // guessing: 5.6
+  for (const char* steps : {"7", "40"}) train::train(recipe("[1, 1]", steps), parts);
+  CHECK(weights(parts) == weights(run));
+  for (const Path& store : {first, second}) CHECK(run::score_text(run, store, "last").held_out);
+  CHECK_THROWS_WITH_AS(recipe("[1]"), doctest::Contains("data.weights has 1 numbers"), Error);
+  CHECK_THROWS_WITH_AS(
+      train::train(place.recipe("gpt", {"data.more=" + second.string()}), place.folder("text")),
+      doctest::Contains("data.more goes with token stores"), Error);
+}
+
 TEST_CASE("train: tuning on conversations interrupted and resumed ends as one that never was") {
   const Conversations place;
   const Path store = place.questions("store", 9);
