@@ -20,9 +20,8 @@ struct GgufVocabulary {
   std::optional<bool> add_beginning, add_space_prefix;
 };
 
-/// throws Error (file), with `where`: lists of different lengths, tokens that are none, a model or
-/// a
-///        `pre` that is not known
+/// throws Error (file), with `where`: lists of different lengths, tokens that are none, a model
+///        or a `pre` that is not known
 BpeDefinition read_gguf_vocabulary(const GgufVocabulary& vocabulary, const std::string& where);
 
 /// throws Error: a split that has no name in GGUF
