@@ -131,7 +131,9 @@ void reference(KernelArgs& a) {
     for (int64_t s = 0; s < z.s; ++s) {
       if (!z.sees(b, t, s)) continue;
       double& score = scores[static_cast<size_t>(s)];
-      score = score_of(z.options, dot(&q[z.query_at(b, t, h)], &k[z.key_at(b, s, h)], z.d)).value;
+      score = score_of(z.options,
+                       dot(q.data() + z.query_at(b, t, h), k.data() + z.key_at(b, s, h), z.d))
+                  .value;
       top = std::max(top, score);
     }
     const double shift = top == kNothing ? 0 : top;
@@ -165,15 +167,15 @@ void gradient_reference(KernelArgs& a) {
   std::vector<double> dq(q.size()), dk(k.size()), dv(v.size());
   z.for_each_query([&](int64_t b, int64_t h, int64_t t) {
     const size_t row = z.query_at(b, t, h);
-    const double through = dot(&dy[row], &y[row], z.d), total = lse[z.row(b, h, t)];
+    const double through = dot(dy.data() + row, y.data() + row, z.d), total = lse[z.row(b, h, t)];
     if (total == kNothing) return;  // saw nothing
     for (int64_t s = 0; s < z.s; ++s) {
       if (!z.sees(b, t, s)) continue;
       const size_t key = z.key_at(b, s, h);
-      const Score score = score_of(z.options, dot(&q[row], &k[key], z.d));
+      const Score score = score_of(z.options, dot(q.data() + row, k.data() + key, z.d));
       const double p = std::exp(score.value - total);
       if (p == 0) continue;
-      const double change = score.slope * p * (dot(&dy[row], &v[key], z.d) - through);
+      const double change = score.slope * p * (dot(dy.data() + row, v.data() + key, z.d) - through);
       for (size_t d = 0; d < static_cast<size_t>(z.d); ++d) {
         dv[key + d] += p * dy[row + d];
         dq[row + d] += change * k[key + d];
