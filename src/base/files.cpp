@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
+#include <utility>
 
 #include "base/error.h"
 
@@ -50,13 +51,13 @@ void write_all(int descriptor, const Path& path, std::string_view bytes) {
   if (!write_all(descriptor, bytes)) throw file_error("write", path, errno);
 }
 
-/// The folder, opened and locked; -1 where another holds it.
-int lock_folder(const Path& folder) {
-  const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
-  if (descriptor >= 0) close(descriptor);
-  return -1;
+int open_folder(const Path& folder) {
+  return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
+
+/// False with EWOULDBLOCK where another holds the folder, and with other numbers where the file
+/// system has no locks of folders (NFS).
+bool lock_folder(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB) == 0; }
 
 }  // namespace
 
@@ -180,19 +181,24 @@ PartialFolder::PartialFolder(Path destination) : destination_(std::move(destinat
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(parent, ignored)) {
     if (!entry.path().filename().string().starts_with(prefix)) continue;
-    const int leftover = lock_folder(entry.path());
+    const int leftover = open_folder(entry.path());
     if (leftover < 0) continue;
-    fs::remove_all(entry.path(), ignored);
+    if (lock_folder(leftover)) fs::remove_all(entry.path(), ignored);
     close(leftover);
   }
   // one of another container may have the same number, and take a folder before it is locked
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
     path_ = parent / fmt::format("{}{}", prefix, getpid());
     if (attempt > 0) path_ += fmt::format("-{}", attempt);
-    if (mkdir(path_.c_str(), 0755) == 0)
-      descriptor_ = lock_folder(path_);
-    else if (errno != EEXIST || attempt == 1000)
-      throw file_error("create the folder", path_, errno);
+    if (mkdir(path_.c_str(), 0755) != 0) {
+      if (errno != EEXIST || attempt == 1000) throw file_error("create the folder", path_, errno);
+      continue;
+    }
+    descriptor_ = open_folder(path_);
+    if (descriptor_ < 0 && errno != ENOENT) throw file_error("open", path_, errno);
+    if (descriptor_ < 0) continue;
+    const bool taken = !lock_folder(descriptor_) && errno == EWOULDBLOCK;
+    if (taken || !is_there(path_)) close(std::exchange(descriptor_, -1));
   }
 }
 
