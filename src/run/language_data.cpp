@@ -164,10 +164,9 @@ class StoreData : public TokenData {
     for (const Path& path : paths_of(recipe))
       stores_.push_back(std::make_shared<text::TokenStore>(path));
     tokenizer_ = stores_[0]->tokenizer();
-    for (const auto& store : stores_) {
-      if (store != stores_[0]) expect_tokens(*store, *tokenizer_, "data.path");
-      if (start_.tokenizer) expect_tokens(*store, *start_.tokenizer, "the model");
-    }
+    if (start_.tokenizer) expect_tokens(*stores_[0], *start_.tokenizer, "the model");
+    for (size_t i = 1; i < stores_.size(); ++i)
+      expect_tokens(*stores_[i], *tokenizer_, "data.path");
     const int64_t context = recipe.language.context;
     const bool whole =
         std::ranges::any_of(stores_, [](const auto& store) { return store->has_answers(); });
