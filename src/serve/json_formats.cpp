@@ -27,19 +27,15 @@ class Formats {
   }
 
  private:
-  int32_t add(JsonGrammar::Node node) {
-    grammar_.nodes.push_back(std::move(node));
-    return static_cast<int32_t>(grammar_.nodes.size()) - 1;
-  }
   int32_t sequence(std::vector<int32_t> parts) {
-    return add({.kind = Kind::sequence, .parts = std::move(parts)});
+    return grammar_.add({.kind = Kind::sequence, .parts = std::move(parts)});
   }
   int32_t one_of(std::vector<int32_t> parts) {
-    return add({.kind = Kind::any_of, .parts = std::move(parts)});
+    return grammar_.add({.kind = Kind::any_of, .parts = std::move(parts)});
   }
   /// They are sorted, and none begins as another.
   int32_t texts(std::vector<std::string> texts) {
-    return add({.kind = Kind::literals, .literals = std::move(texts)});
+    return grammar_.add({.kind = Kind::literals, .literals = std::move(texts)});
   }
   int32_t text(const char* only) { return texts({only}); }
   /// In two digits.

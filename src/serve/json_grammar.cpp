@@ -96,8 +96,7 @@ void find_heights(JsonGrammar& grammar, const std::string& where) {
 }
 
 SharedGrammar complete(JsonGrammar grammar, const std::string& where) {
-  grammar.name = static_cast<int32_t>(grammar.nodes.size());
-  grammar.nodes.push_back({.kind = Kind::string});
+  grammar.name = grammar.add({.kind = Kind::string});
   flatten_choices(grammar, where);
   find_heights(grammar, where);
   return std::make_shared<const JsonGrammar>(std::move(grammar));
@@ -114,12 +113,8 @@ SharedGrammar json_grammar(std::string_view schema, const std::string& where) {
 SharedGrammar call_grammar(const std::vector<CallSchema>& calls, const std::string& before,
                            const std::string& after, const std::string& where) {
   JsonGrammar grammar;
-  const auto add = [&](Node node) {
-    grammar.nodes.push_back(std::move(node));
-    return static_cast<int32_t>(grammar.nodes.size()) - 1;
-  };
   const auto literal = [&](const std::string& text) {
-    return add({.kind = Kind::literals, .literals = {text}});
+    return grammar.add({.kind = Kind::literals, .literals = {text}});
   };
   std::vector<int32_t> choices;
   for (const CallSchema& call : calls) {
@@ -127,9 +122,9 @@ SharedGrammar call_grammar(const std::vector<CallSchema>& calls, const std::stri
     const int32_t head =
         literal(fmt::format("{}{{\"name\": {}, \"arguments\": ", before, to_text(Json(call.name))));
     const int32_t tail = literal("}" + after);
-    choices.push_back(add({.kind = Kind::sequence, .parts = {head, arguments, tail}}));
+    choices.push_back(grammar.add({.kind = Kind::sequence, .parts = {head, arguments, tail}}));
   }
-  grammar.root = add({.kind = Kind::any_of, .parts = std::move(choices)});
+  grammar.root = grammar.add({.kind = Kind::any_of, .parts = std::move(choices)});
   return complete(std::move(grammar), where);
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "serve/json_number.h"
@@ -41,6 +42,11 @@ struct JsonGrammar {
   int32_t root = kNone;
   int32_t name = kNone;   ///< any name of a property
   size_t text_bytes = 0;  ///< of names and literals
+
+  int32_t add(Node node) {
+    nodes.push_back(std::move(node));
+    return static_cast<int32_t>(nodes.size()) - 1;
+  }
 };
 using SharedGrammar = std::shared_ptr<const JsonGrammar>;
 

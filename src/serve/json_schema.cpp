@@ -69,8 +69,7 @@ class Compiler {
   int32_t add(Node node) {
     if (grammar_.nodes.size() >= kMaxNodes)
       refuse("", fmt::format("the schema has more than {} parts", kMaxNodes), "make it smaller");
-    grammar_.nodes.push_back(std::move(node));
-    return static_cast<int32_t>(grammar_.nodes.size()) - 1;
+    return grammar_.add(std::move(node));
   }
   /// Points a place that was named before it was known to what it is.
   void fill(int32_t place, int32_t node) { grammar_.nodes[place].parts = {node}; }
