@@ -251,6 +251,13 @@ inline std::optional<Sample> resized(const OpDef& op, const Sample& sample, Rand
   return result;
 }
 
+/// `sample` with operands of bf16 where it has f32.
+inline Sample narrowed(Sample sample) {
+  for (Type& type : sample.inputs)
+    if (type.dtype == DType::f32) type.dtype = DType::bf16;
+  return sample;
+}
+
 /// `sample` with nothing along one of its axes, or along all that are as long as it, wherever the
 /// op takes that.
 inline std::vector<Sample> emptied(const OpDef& op, const Sample& sample) {

@@ -91,9 +91,7 @@ TEST_CASE("cpu: where something is empty, every kernel gives what the reference 
   for (const OpDef* op : ops::all_ops())
     for (const Sample& sample : op->samples)
       for (const bool narrow : {false, true}) {
-        Sample used = sample;
-        for (Type& type : used.inputs)
-          if (narrow && type.dtype == DType::f32) type.dtype = DType::bf16;
+        const Sample used = narrow ? narrowed(sample) : sample;
         for (const Sample& empty : emptied(*op, used)) {
           INFO(describe(*op, empty));
           const Arrays in = random_operands(empty, 18);
@@ -147,9 +145,7 @@ TEST_CASE("cpu: results that are stored past the caches have the same bits, in a
     for (const OpDef* op : ops::all_ops())
       for (const Sample& sample : op->samples)
         for (const bool narrow : {false, true}) {
-          Sample used = sample;
-          for (Type& type : used.inputs)
-            if (narrow && type.dtype == DType::f32) type.dtype = DType::bf16;
+          const Sample used = narrow ? narrowed(sample) : sample;
           try {
             infer(*op, used.attributes, used.inputs);
           } catch (const Error&) {
@@ -226,9 +222,7 @@ TEST_CASE("cpu: every pointwise op has a vectorised form") {
 TEST_CASE("cpu: bf16 operands give the f32 result of the same numbers, rounded") {
   for (const OpDef* op : ops::all_ops())
     for (const Sample& sample : op->samples) {
-      Sample narrow = sample;
-      for (Type& type : narrow.inputs)
-        if (type.dtype == DType::f32) type.dtype = DType::bf16;
+      const Sample narrow = narrowed(sample);
       Arrays in;
       try {
         infer(*op, narrow.attributes, narrow.inputs);
