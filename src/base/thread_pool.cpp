@@ -52,8 +52,15 @@ Error no_thread(int wanted, const std::system_error& failed) {
 }
 
 struct alignas(64) ThreadPool::Worker {
-  std::atomic<uint32_t> call = 0;  ///< its number; each is one run of the body
+  std::atomic<uint32_t> calls = 0;  ///< odd: called, and nobody has taken this call
   int threads = 0, index = 0;
+
+  /// Whether the calling thread is the one to run the body for the call, if there is any.
+  bool take_call() {
+    uint32_t number = calls.load(std::memory_order_relaxed);
+    return number % 2 == 1 &&
+           calls.compare_exchange_strong(number, number + 1, std::memory_order_acq_rel);
+  }
 };
 
 ThreadPool& ThreadPool::instance() {
@@ -63,8 +70,12 @@ ThreadPool& ThreadPool::instance() {
 
 void ThreadPool::work(Worker& worker) {
   Team& team = Team::own();
-  for (uint32_t call = 0;; ++call) {
-    team.patience.wait(worker.call, call);
+  for (;;) {
+    if (!worker.take_call()) {
+      const uint32_t number = worker.calls.load(std::memory_order_acquire);
+      if (number % 2 == 0) team.patience.wait(worker.calls, number);
+      continue;
+    }
     team.threads = worker.threads, team.index = worker.index, team.inside = true;
     body_(data_);
     team.inside = false;
@@ -92,13 +103,20 @@ void ThreadPool::begin(int threads, Body body, void* data) {
   for (int i = 1; i < threads; ++i) {
     Worker& worker = *workers_[static_cast<size_t>(i - 1)];
     worker.threads = threads, worker.index = i;
-    worker.call.fetch_add(1, std::memory_order_release);
-    worker.call.notify_one();
+    worker.calls.fetch_add(1, std::memory_order_release);
+    worker.calls.notify_one();
   }
 }
 
 void ThreadPool::end() {
   Team& team = Team::own();
+  for (int i = team.threads - 1; i > 0; --i) {  // who was called last
+    if (!workers_[static_cast<size_t>(i - 1)]->take_call()) continue;
+    team.index = i;
+    body_(data_);
+    working_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  team.index = 0;
   for (uint32_t left; (left = working_.load(std::memory_order_acquire)) > 0;)
     team.patience.wait(working_, left);
   team.threads = 1, team.inside = false;

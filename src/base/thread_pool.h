@@ -36,8 +36,10 @@ class ThreadPool {
   /// a team may not call this. Throws Error where the system starts no more threads.
   void run(int threads, Body body, void* data);
 
-  /// The two halves of run(): begin() returns once the others work, and the caller, who is thread 0
-  /// of the team from then on, runs the body itself before end().
+  /// The two halves of run(): begin() calls the others to work, and the caller, who is thread 0 of
+  /// the team from then on, runs the body itself before end(). There it also runs the body in place
+  /// of each thread that has not come yet: on a busy machine that can take milliseconds. A thread
+  /// that came waits for no one but such as came or are still called, so they may meet().
   void begin(int threads, Body body, void* data);
   void end();
 

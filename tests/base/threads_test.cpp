@@ -3,11 +3,13 @@
 #include <dlfcn.h>
 #include <doctest/doctest.h>
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -15,6 +17,7 @@
 #include <stdexcept>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -221,6 +224,46 @@ TEST_CASE("threads: a region of OpenMP has the threads it asks for, which meet a
         expected[static_cast<size_t>(i)] = 1;
       CHECK(region.covered == expected);
     }
+}
+
+namespace {
+std::atomic<bool> held = false, holding = false;
+}  // namespace
+
+TEST_CASE("threads: a loop does not wait for a thread that the system does not run") {
+  const Threads threads(2);
+  static std::atomic<pthread_t> worker;
+  GOMP_parallel(
+      [](void*) {
+        if (omp_get_thread_num() == 1) worker = pthread_self();
+        GOMP_barrier();
+      },
+      nullptr, 2, 0);
+  const auto before = std::signal(SIGUSR1, [](int) {
+    holding = true;
+    while (held) usleep(100);
+    holding = false;
+  });
+  held = true;
+  REQUIRE(pthread_kill(worker, SIGUSR1) == 0);
+  while (!holding) usleep(100);
+  const std::jthread rescue([] {
+    for (int i = 0; i < 10'000 && held; ++i) usleep(1'000);
+    held = false;  // so that a failure ends, too
+  });
+  std::vector<std::pair<int64_t, int64_t>> cuts;
+  for (int round = 0; round < 3; ++round)
+    parallel_for(10, 1, [&](int64_t begin, int64_t end) { cuts.emplace_back(begin, end); });
+  CHECK(held);
+  held = false;
+  while (holding) usleep(100);
+  std::signal(SIGUSR1, before);
+  CHECK(cuts == std::vector<std::pair<int64_t, int64_t>>{
+                    {0, 5}, {5, 10}, {0, 5}, {5, 10}, {0, 5}, {5, 10}});
+  std::atomic<int> parts = 0;
+  parallel_for(2, 1, [&](int64_t, int64_t) { ++parts; });
+  CHECK(parts == 2);
+  CHECK(Team::own().index == 0);
 }
 
 TEST_CASE("threads: libraries that call OpenMP find ours") {
