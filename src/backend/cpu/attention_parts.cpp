@@ -1,7 +1,5 @@
 #include "backend/cpu/attention_parts.h"
 
-#include <atomic>
-
 #include "base/threads.h"
 
 namespace argosy::cpu {
@@ -43,8 +41,8 @@ AttentionSweep::AttentionSweep(const AttentionShape& z, DType dtype, AttentionWo
       shares_(pieces(z.heads_per_group(), cut.heads)),
       blocks_(pieces(z.t, cut.queries)),
       tiles_(pieces(z.s, cut.keys)),
-      threads_(std::min<int64_t>(thread_count(), parts())),
-      floats_(work(z, AttentionData(dtype), part(0), nullptr)) {}  // no part is larger
+      parts_(z.b * z.g * shares_ * blocks_ * tiles_,
+             work(z, AttentionData(dtype), part(0), nullptr)) {}  // no part is larger
 
 AttentionPart AttentionSweep::part(int64_t item) const {
   const AttentionShape& z = shape_;
@@ -67,12 +65,7 @@ AttentionPart AttentionSweep::part(int64_t item) const {
 }
 
 void AttentionSweep::run(const AttentionData& data, std::byte* workspace) const {
-  // each range of parts takes the next piece of memory: no more ranges than pieces, even where
-  // there are more threads by now
-  const int64_t least = thread_count() > threads_ ? pieces(parts(), threads_) : 1;
-  std::atomic<int64_t> taken = 0;
-  parallel_for(parts(), least, [&](int64_t begin, int64_t end) {
-    float* memory = reinterpret_cast<float*>(workspace) + taken++ * floats_;
+  parts_.run(workspace, [&](int64_t begin, int64_t end, float* memory) {
     for (int64_t item = begin; item < end; ++item) work_(shape_, data, part(item), memory);
   });
 }

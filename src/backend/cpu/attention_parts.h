@@ -5,6 +5,7 @@
 
 #include "backend/cpu/backend.h"
 #include "backend/cpu/conversions.h"
+#include "backend/cpu/parts_with_memory.h"
 #include "ops/ops.h"
 
 /// How attention's work is cut, and who sees whom; the kernels are in attention.cpp and
@@ -146,11 +147,10 @@ class AttentionSweep {
   /// `like` says what the parts give.
   AttentionSweep(const AttentionShape& z, DType dtype, AttentionWork work, const AttentionCut& cut,
                  const AttentionPart& like = {});
-  size_t workspace_bytes() const { return static_cast<size_t>(threads_ * floats_) * sizeof(float); }
+  size_t workspace_bytes() const { return parts_.workspace_bytes(); }
   void run(const AttentionData& data, std::byte* workspace) const;
 
  private:
-  int64_t parts() const { return shape_.b * shape_.g * shares_ * blocks_ * tiles_; }
   AttentionPart part(int64_t item) const;
 
   AttentionShape shape_;
@@ -158,7 +158,7 @@ class AttentionSweep {
   AttentionCut cut_;
   AttentionPart like_;
   int64_t shares_, blocks_, tiles_;  // pieces of a group's heads, of queries, of keys
-  int64_t threads_, floats_;         // that have memory; of each
+  PartsWithMemory parts_;
 };
 
 /// The group's heads stay together, so that they share what is packed of keys and values, unless

@@ -39,6 +39,9 @@ constexpr Row kRows[] = {
     {&ops::matmul, make_matmul},                                                      // Highway
     {&ops::matmul, make_matmul_bf16, bf16_too},                                       // oneDNN
     {&ops::convolution, make_convolution_of_one},                                     // Highway
+    {&ops::convolution, make_winograd_convolution},                                   // Highway
+    {&ops::convolution_gradient_input, make_winograd_gradient_input},                 // Highway
+    {&ops::convolution_gradient_weight, make_winograd_gradient_weight},               // Highway
     {&ops::convolution, make_convolution, bf16_too},                                  // oneDNN
     {&ops::convolution_gradient_input, make_convolution_gradient_input, bf16_too},    // oneDNN
     {&ops::convolution_gradient_weight, make_convolution_gradient_weight, bf16_too},  // oneDNN

@@ -62,10 +62,9 @@ namespace argosy::cpu::HWY_NAMESPACE {
 
 // As many sums as leave registers for a row of b and a number of a.
 constexpr int64_t kHigh = HWY_MAX_BYTES >= 64 ? 12 : 6;
-constexpr int64_t kWide = 2 * kLanes;
 // depth x columns floats of b are about half of L2
 constexpr int64_t kDepth = 384, kColumns = HWY_MAX_BYTES >= 64 ? 384 : 192;
-static_assert(kColumns % kWide == 0 && kHigh <= kMostHigh);
+static_assert(kColumns % kPanel == 0 && kHigh <= kMostHigh);
 
 /// Vectors that hold a packed tile's lines.
 constexpr int64_t kPackVectors = (kHigh + kLanes - 1) / kLanes;
@@ -163,6 +162,8 @@ void PackRight(const Product& p, int64_t column, int64_t wide, int64_t first, in
       return;
     case Operand::Kind::seen:
       break;
+    case Operand::Kind::packed:
+      check(false, "a packed operand is packed once more");
   }
   // what the taps see: pieces of the panel that are one tap's, or one row's where taps touch
   const Patches& t = b.patches;
@@ -243,42 +244,45 @@ const float* FindLeft(const Product& p, int64_t line, int64_t high, int64_t firs
 /// One part of a product. Each number is summed in one order, whatever the part.
 void Multiply(const Product& p, const Part& part, const Blocks& blocks) {
   constexpr auto kHeights = std::make_index_sequence<kHigh>();
-  HWY_ALIGN float edge[kHigh * kWide];
+  HWY_ALIGN float edge[kHigh * kPanel];
   InPlace lines;
   // tiles of about one height, so that the last is not a sliver
   const int64_t height = part.row_end - part.row, tiles = (height + kHigh - 1) / kHigh;
   for (int64_t left = part.column; left < part.column_end; left += kColumns) {
     const int64_t right = std::min(part.column_end, left + kColumns);
-    const auto vectors = [&](int64_t j) { return right - j > kLanes ? 2 : 1; };
+    const auto width = [&](int64_t j) { return panel_width(right - j); };
     for (int64_t first = 0; first < p.k; first += kDepth) {
       const int64_t depth = std::min(kDepth, p.k - first);
       const bool add = first > 0 || p.add;
-      for (int64_t j = left; j < right; j += kWide)
-        PackRight(p, j, vectors(j) * kLanes, first, depth, blocks.b + (j - left) * depth);
+      const bool ready = p.b.kind == Operand::Kind::packed;
+      const auto panel = [&](int64_t j) {
+        return ready ? p.b.data + j * p.k + first * width(j) : blocks.b + (j - left) * depth;
+      };
+      for (int64_t j = left; j < right && !ready; j += kPanel)
+        PackRight(p, j, width(j), first, depth, blocks.b + (j - left) * depth);
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t line = part.row + tile * height / tiles,
                       high = part.row + (tile + 1) * height / tiles - line;
         const float* packed = FindLeft(p, line, high, first, depth, blocks.a, lines);
-        for (int64_t j = left; j < right; j += kWide) {
-          const float* b = blocks.b + (j - left) * depth;
+        for (int64_t j = left; j < right; j += kPanel) {
           float* c = p.c + line * p.n + j;
-          const TileFunction multiply = TileOf(high, vectors(j), kHeights);
-          const int64_t wide = std::min(vectors(j) * kLanes, p.n - j);
-          if (wide == vectors(j) * kLanes) {
-            multiply(packed, lines, b, depth, c, p.n, add);
+          const TileFunction multiply = TileOf(high, width(j) / kLanes, kHeights);
+          const int64_t wide = std::min(width(j), p.n - j);
+          if (wide == width(j)) {
+            multiply(packed, lines, panel(j), depth, c, p.n, add);
             continue;
           }
-          multiply(packed, lines, b, depth, edge, kWide, false);
+          multiply(packed, lines, panel(j), depth, edge, kPanel, false);
           for (int64_t i = 0; i < high; ++i)
             for (int64_t x = 0; x < wide; ++x)
-              c[i * p.n + x] = edge[i * kWide + x] + (add ? c[i * p.n + x] : 0.0f);
+              c[i * p.n + x] = edge[i * kPanel + x] + (add ? c[i * p.n + x] : 0.0f);
         }
       }
     }
   }
 }
 
-BlockSizes SizesOfBlocks() { return {kDepth, kColumns, kHigh, kWide}; }
+BlockSizes SizesOfBlocks() { return {kDepth, kColumns, kHigh, kPanel}; }
 
 }  // namespace argosy::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

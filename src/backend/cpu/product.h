@@ -29,6 +29,7 @@ struct Operand {
     along,   ///< a line's numbers stand side by side: data[line * step + position]
     across,  ///< lines stand side by side: data[position * step + line]
     seen,    ///< lines are what is seen in patches, positions are places; b only
+    packed,  ///< as panels of lines, all positions of each (tile_products-inl.h); b only
   };
   Kind kind = Kind::along;
   const float* data = nullptr;

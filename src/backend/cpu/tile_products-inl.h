@@ -30,6 +30,12 @@ constexpr int64_t kTileRows = 8, kTileVectors = 2;  // 32 registers
 #endif
 constexpr int64_t kTileWidth = kTileVectors * kLanes;
 
+/// Columns of a right operand that are packed together, as [sum, kPanel]; the last panel is one
+/// vector wide where that is enough.
+constexpr int64_t kPanel = 2 * kLanes;
+/// The width of a panel that begins when so many columns are left.
+constexpr int64_t panel_width(int64_t columns) { return columns > kLanes ? kPanel : kLanes; }
+
 /// Vectors of numbers from memory; kLanes or fewer, as `d` says.
 template <typename Tag>
 HWY_INLINE hn::Vec<Tag> LoadNumbers(Tag d, const float* from) {
