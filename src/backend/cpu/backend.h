@@ -6,7 +6,7 @@
 
 #include "ir/op.h"
 
-/// The CPU backend: oneDNN for convolution and for products in bf16, Highway kernels (chosen for
+/// The CPU backend: oneDNN for products in bf16 and most convolutions, Highway kernels (chosen for
 /// the CPU at run time) for the rest, and each op's own reference for what neither has.
 namespace argosy::cpu {
 

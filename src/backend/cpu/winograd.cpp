@@ -31,6 +31,9 @@ namespace {
 constexpr int64_t kRun = 32;  // positions or rows of kernels that are brought elsewhere together
 constexpr int64_t kResult = 2, kSeen = 4, kPlaces = kSeen * kSeen;
 
+/// Numbers of a row with those that make whole vectors of them.
+constexpr int64_t filled(int64_t numbers) { return (numbers + 15) / 16 * 16; }
+
 /// Pictures [N, H, W, C] and the windows of their tiles: tile (row, column) of a picture has its
 /// window's first pixel at (2 row - top, 2 column - left).
 struct Windows {
@@ -47,11 +50,11 @@ struct Planes {
 
   /// Rows that products read as they lie.
   static Planes operand(float* at, int64_t rows, int64_t columns) {
-    return with_step(at, rows, (columns + 15) / 16 * 16 + 16);
+    return with_step(at, rows, filled(columns) + 16);
   }
   /// Rows as products write them.
   static Planes result(float* at, int64_t rows, int64_t columns) {
-    return with_step(at, rows, columns);
+    return with_step(at, rows, filled(columns));
   }
   int64_t floats() const { return kPlaces * plane; }
   Planes from_row(int64_t row) const {
@@ -230,16 +233,18 @@ bool GatherResultPixels(Planes from, const Windows& s, Tiles tiles, float* pictu
 }
 
 /// Positions [first, last) of the kernels, spread to packed right operands of products (product.h)
-/// that lie `plane` apart.
+/// that lie `plane` apart and are filled up with zeros.
 void SpreadKernels(const Kernels& from, int64_t first, int64_t last, float* panels, int64_t plane) {
+  const auto in_panels = [&](int64_t at, int64_t line) {
+    const int64_t in_panel = line % kPanel, panel = line - in_panel;
+    return panels + panel * from.positions + at * panel_width(filled(from.lines) - panel) +
+           in_panel;
+  };
   // some positions of a panel together, which lie side by side in each of the places
   for (int64_t begin = first; begin < last; begin += kRun) {
     const int64_t end = std::min(last, begin + kRun);
     for_channels(static_cast<size_t>(from.lines), [&](auto d, size_t line) HWY_ATTR {
       using X = hn::Vec<decltype(d)>;
-      const int64_t in_panel = static_cast<int64_t>(line) % kPanel,
-                    panel = static_cast<int64_t>(line) - in_panel,
-                    width = panel_width(from.lines - panel);
       for (int64_t at = begin; at < end; ++at) {
         const float* taps = from.data + at * from.position_step + line;
         X x[3][3], y[kSeen][kSeen];
@@ -247,12 +252,15 @@ void SpreadKernels(const Kernels& from, int64_t first, int64_t last, float* pane
         for (int64_t tap = 0; tap < 9; ++tap)
           x[tap / 3][tap % 3] = hn::LoadU(d, taps + tap * from.tap_step);
         BothWays<SpreadKernel>(x, y);
-        float* to = panels + panel * from.positions + at * width + in_panel;
+        float* to = in_panels(at, static_cast<int64_t>(line));
 #pragma GCC unroll 16
         for (int64_t p = 0; p < kPlaces; ++p)
           hn::StoreU(y[p / kSeen][p % kSeen], d, to + p * plane);
       }
     });
+    for (int64_t line = from.lines; line < filled(from.lines); ++line)
+      for (int64_t at = begin; at < end; ++at)
+        for (int64_t p = 0; p < kPlaces; ++p) in_panels(at, line)[p * plane] = 0;
   }
 }
 
@@ -316,8 +324,8 @@ bool is_worth_it(const ConvolutionSizes& s) {
   const auto in_range = [](int64_t padding) { return padding <= 2; };
   return s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
          s.dilation_w == 1 && s.groups == 1 && in_range(s.top) && in_range(s.left) &&
-         in_range(s.bottom) && in_range(s.right) && std::min(s.c, s.o) >= 16 &&
-         s.n * s.oh * s.ow >= 256 && kPlaces * s.c * s.o <= kMostSpread;
+         in_range(s.bottom) && in_range(s.right) && std::min(s.c, s.o) >= 32 &&
+         s.n * s.oh * s.ow >= 512 && kPlaces * s.c * s.o <= kMostSpread;
 }
 
 int64_t half(int64_t pixels) { return (pixels + 1) / 2; }
@@ -394,7 +402,7 @@ class KernelPanels {
   }
 
  private:
-  int64_t plane() const { return positions_ * ((lines_ + 15) / 16 * 16) + 16; }
+  int64_t plane() const { return positions_ * filled(lines_) + 16; }
   size_t panel_bytes() const { return bytes_of(kPlaces * plane()); }
 
   ConvolutionSizes s_;
@@ -427,7 +435,7 @@ Kernel multiply_pictures(const ConvolutionSizes& s, bool back, Kernel direct) {
         multiply_places([&](int64_t place) {
           return Product{
               .m = tiles.end - tiles.begin,
-              .n = to.channels,
+              .n = filled(to.channels),
               .k = from.channels,
               .a = {.kind = along, .data = seen.data + place * seen.plane, .step = seen.step},
               .b = kernels.at(place, k.workspace),
@@ -456,6 +464,7 @@ Kernel multiply_for_weight(const ConvolutionSizes& s, Kernel direct) {
     const Planes x = Planes::operand(memory, together, s.c),
                  y = Planes::operand(memory + x_floats, together, s.o),
                  sums = Planes::result(memory + x_floats + y_floats, s.o, s.c);
+    if (s.c % 16 != 0) std::fill_n(memory, x_floats, 0.0f);  // what fills its rows up
     for (int64_t begin = 0; begin < tiles; begin += together) {
       const int64_t count = std::min(together, tiles - begin);
       parallel_for(
@@ -467,7 +476,7 @@ Kernel multiply_for_weight(const ConvolutionSizes& s, Kernel direct) {
           });
       multiply_places([&](int64_t place) {
         return Product{.m = s.o,
-                       .n = s.c,
+                       .n = filled(s.c),
                        .k = count,
                        .a = {.kind = across, .data = y.data + place * y.plane, .step = y.step},
                        .b = {.kind = across, .data = x.data + place * x.plane, .step = x.step},
