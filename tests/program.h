@@ -5,6 +5,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,12 @@
 extern char** environ;
 
 namespace argosy::test {
+
+/// The program that tests run: this build's, or that of the environment.
+inline const char* argosy_program() {
+  const char* other = std::getenv("ARGOSY_TEST_PROGRAM");
+  return other ? other : ARGOSY_PROGRAM;
+}
 
 struct Ended {
   int code = 0;  ///< the exit code, or minus the signal that ended it
@@ -25,12 +32,12 @@ class Program {
  public:
   Program(const Path& folder, const std::vector<std::string>& arguments)
       : out_(folder / "stdout"), err_(folder / "stderr") {
-    start(ARGOSY_PROGRAM, arguments);
+    start(argosy_program(), arguments);
   }
   /// A line for the shell; $ARGOSY stands for the program.
   Program(const Path& folder, const std::string& line)
       : out_(folder / "stdout"), err_(folder / "stderr") {
-    setenv("ARGOSY", ARGOSY_PROGRAM, 1);
+    setenv("ARGOSY", argosy_program(), 1);
     start("/bin/sh", {"-c", line});
   }
   ~Program() {

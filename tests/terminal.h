@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "program.h"
+
 namespace argosy::test {
 
 /// The real program at a terminal of its own, where keys are typed and what it shows is read.
@@ -19,7 +21,7 @@ class Terminal {
  public:
   /// out  where standard output goes; "": to the terminal, as the rest
   explicit Terminal(const std::vector<std::string>& arguments, const std::string& out = "") {
-    std::vector<char*> list = {const_cast<char*>(ARGOSY_PROGRAM)};
+    std::vector<char*> list = {const_cast<char*>(argosy_program())};
     for (const std::string& argument : arguments)
       list.push_back(const_cast<char*>(argument.c_str()));
     list.push_back(nullptr);
@@ -27,7 +29,7 @@ class Terminal {
     process_ = forkpty(&master_, nullptr, nullptr, &size);
     if (process_ == 0) {
       if (!out.empty()) dup2(open(out.c_str(), O_WRONLY | O_CREAT, 0644), STDOUT_FILENO);
-      execv(ARGOSY_PROGRAM, list.data());
+      execv(list[0], list.data());
       _exit(127);
     }
     REQUIRE(process_ > 0);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "program.h"
 #include "shared.h"
 
 using namespace argosy;
@@ -13,7 +14,7 @@ using namespace argosy;
 namespace {
 int run(const std::string& arguments) {
   return WEXITSTATUS(
-      std::system(fmt::format("{} {} 2>/dev/null", ARGOSY_PROGRAM, arguments).c_str()));
+      std::system(fmt::format("{} {} 2>/dev/null", test::argosy_program(), arguments).c_str()));
 }
 }  // namespace
 

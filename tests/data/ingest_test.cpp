@@ -19,6 +19,7 @@
 #include "data/dataset.h"
 #include "data/frames_ahead.h"
 #include "data/video.h"
+#include "program.h"
 #include "shared.h"
 #include "texts.h"
 #include "tub_maker.h"
@@ -80,7 +81,7 @@ std::vector<std::string> names_in(const Path& folder) {
 
 /// The program with `arguments`, its output thrown away.
 pid_t start_program(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), ARGOSY_PROGRAM);
+  arguments.insert(arguments.begin(), test::argosy_program());
   std::vector<char*> pointers;
   for (std::string& argument : arguments) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
@@ -90,7 +91,7 @@ pid_t start_program(std::vector<std::string> arguments) {
   for (const int stream : {1, 2})
     posix_spawn_file_actions_addopen(&actions, stream, "/dev/null", O_WRONLY, 0);
   pid_t child = 0;
-  REQUIRE(posix_spawn(&child, ARGOSY_PROGRAM, &actions, nullptr, pointers.data(), environ) == 0);
+  REQUIRE(posix_spawn(&child, pointers[0], &actions, nullptr, pointers.data(), environ) == 0);
   posix_spawn_file_actions_destroy(&actions);
   return child;
 }
