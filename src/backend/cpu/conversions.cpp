@@ -88,6 +88,17 @@ void narrow_bf16(const float* from, std::byte* to, size_t n) {
       [&](size_t i) { p[i] = BFloat16(from[i]); });
 }
 
+void round_bf16(float* x, size_t n) {
+  const hn::RebindToUnsigned<D> whole;
+  for_vectors(
+      n,
+      [&](size_t i) {
+        const auto upper = hn::PromoteTo(whole, rounded(hn::LoadU(D(), x + i)));
+        hn::StoreU(hn::BitCast(D(), hn::ShiftLeft<16>(upper)), D(), x + i);
+      },
+      [&](size_t i) { x[i] = static_cast<float>(BFloat16(x[i])); });
+}
+
 void stream_bf16(const float* from, std::byte* to, size_t n) {
   constexpr size_t kLeast = 16;  // bytes that the CPU stores so
   if (hn::Lanes(D()) * sizeof(BFloat16) < kLeast) return narrow_bf16(from, to, n);
@@ -103,6 +114,7 @@ void stream_bf16(const float* from, std::byte* to, size_t n) {
 ConvertFunction FindWidenU8() { return widen_u8; }
 ConvertFunction FindWidenBf16() { return widen_bf16; }
 NarrowFunction FindNarrowBf16() { return narrow_bf16; }
+RoundFunction FindRoundBf16() { return round_bf16; }
 NarrowFunction FindStreamF32() { return stream_f32; }
 NarrowFunction FindStreamBf16() { return stream_bf16; }
 
@@ -115,6 +127,7 @@ namespace argosy::cpu {
 HWY_EXPORT(FindWidenU8);
 HWY_EXPORT(FindWidenBf16);
 HWY_EXPORT(FindNarrowBf16);
+HWY_EXPORT(FindRoundBf16);
 HWY_EXPORT(FindStreamF32);
 HWY_EXPORT(FindStreamBf16);
 
@@ -131,6 +144,8 @@ ConvertFunction find_widen(DType from) {
       return nullptr;
   }
 }
+
+RoundFunction find_round_bf16() { return HWY_DYNAMIC_DISPATCH(FindRoundBf16)(); }
 
 NarrowFunction find_narrow(DType to) {
   switch (to) {

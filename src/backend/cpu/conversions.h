@@ -12,6 +12,10 @@ ConvertFunction find_widen(DType from);
 using NarrowFunction = void (*)(const float* from, std::byte* to, size_t n);
 NarrowFunction find_narrow(DType to);
 
+/// Rounds floats to numbers that bf16 has.
+using RoundFunction = void (*)(float* x, size_t n);
+RoundFunction find_round_bf16();
+
 /// The same by stores that go past the caches; f32 or bf16.
 NarrowFunction find_streaming(DType to);
 /// Whether an output is worth that: larger than the caches, so that an ordinary store reads each

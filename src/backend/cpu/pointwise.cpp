@@ -52,6 +52,7 @@ struct Plan {
   std::vector<std::pair<int, float>> constants;  // slot, value
   std::vector<Step> steps;
   std::vector<Result> results;
+  RoundFunction round = find_round_bf16();
   int slots = 0;
   int64_t periodic_floats = 0;
 };
@@ -117,7 +118,7 @@ void expand(const Operand& operand, const std::byte* bytes, int64_t begin, int64
 }
 
 /// For each node of the body the one whose tile holds its value: a tile is f32, so that widening
-/// bf16 changes nothing, and rounding what only leaves the group is done when it is stored.
+/// changes nothing, and rounding what only leaves the group is done when it is stored.
 std::vector<int32_t> find_sources(const Graph& body) {
   std::vector<bool> read(body.nodes().size(), false);
   for (const Node& node : body.nodes())
@@ -131,7 +132,8 @@ std::vector<int32_t> find_sources(const Graph& body) {
     const int32_t source = sources[static_cast<size_t>(node.inputs[0].node)];
     // an operand's own memory may have become another result's by the time that it is stored
     const bool lasts = body.node(source).op != &kInput || body.outputs().size() == 1;
-    if ((from == DType::bf16 && to == DType::f32) ||
+    const bool widens = from == DType::bf16 || from == DType::u8 || from == DType::boolean;
+    if ((widens && to == DType::f32) ||
         (from == DType::f32 && to == DType::bf16 && !read[i] && lasts))
       sources[i] = source;
   }
@@ -227,10 +229,6 @@ std::optional<Plan> make_plan(const Graph& body, Types in, Types out) {
   return plan;
 }
 
-void round_to_bf16(float* x, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(BFloat16(x[i]));
-}
-
 /// Elements [begin, end) of the sweep.
 void sweep(const Plan& plan, const KernelArgs& k, int64_t begin, int64_t end) {
   static thread_local GrowingFloats memory;
@@ -300,7 +298,7 @@ void sweep(const Plan& plan, const KernelArgs& k, int64_t begin, int64_t end) {
         for (int64_t i = 0; i < n; ++i)
           out[i] = step.to_flag ? static_cast<float>(from[i] != 0) : from[i];
       }
-      if (step.to_bf16) round_to_bf16(out, n);
+      if (step.to_bf16) plan.round(out, static_cast<size_t>(n));
     }
     for (size_t r = 0; r < plan.results.size(); ++r)
       if (!plan.results[r].in_memory)
