@@ -4,12 +4,17 @@
 #include <cpuid.h>
 #endif
 
+#include <algorithm>
+#include <atomic>
+#include <span>
 #include <string_view>
+#include <utility>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/onednn.h"
 #include "backend/cpu/product.h"
 #include "base/aligned_bytes.h"
+#include "base/threads.h"
 
 namespace argosy::cpu {
 namespace {
@@ -161,7 +166,24 @@ bool is_large_weight(const ConvolutionSizes& s) {
   return s.groups == 1 && s.o * s.kh * s.kw * s.c >= int64_t{1} << 20;
 }
 
-Kernel gradient_of_large_weight(const ConvolutionSizes& s) {
+/// Whether all are finite.
+bool are_finite(std::span<const float> numbers) {
+  constexpr int64_t kAtOnce = 16, kGrain = 1 << 16;
+  std::atomic<bool> finite = true;
+  const auto n = static_cast<int64_t>(numbers.size());
+  parallel_for(n, kGrain, [&](int64_t begin, int64_t end) {
+    float doubt[kAtOnce] = {};  // x * 0, which is NaN where x is not finite
+    int64_t i = begin;
+    for (; i + kAtOnce <= end; i += kAtOnce)
+      for (int64_t j = 0; j < kAtOnce; ++j) doubt[j] += numbers[static_cast<size_t>(i + j)] * 0;
+    for (; i < end; ++i) doubt[0] += numbers[static_cast<size_t>(i)] * 0;
+    if (!std::ranges::all_of(doubt, [](float x) { return x == 0; })) finite = false;
+  });
+  return finite;
+}
+
+/// `direct` skips pixels beyond the edge, which are zeros here and make NaN of what is infinite.
+Kernel gradient_of_large_weight(const ConvolutionSizes& s, Kernel direct) {
   const Patches patches = {.down = {.places = s.oh,
                                     .place_step = s.stride_h,
                                     .taps = s.kh,
@@ -175,7 +197,7 @@ Kernel gradient_of_large_weight(const ConvolutionSizes& s) {
                                       .first = -s.left,
                                       .pixels = s.w},
                            .channels = s.c};
-  return {.run = [=](KernelArgs& k) {
+  return if_finite(0, std::move(direct), [=](KernelArgs& k) {
     const Product product = {
         .m = s.o,
         .n = patches.seen(),
@@ -184,7 +206,8 @@ Kernel gradient_of_large_weight(const ConvolutionSizes& s) {
         .b = {.kind = Operand::Kind::seen, .data = k.in(0).data(), .patches = patches},
         .c = k.out().data()};
     multiply(product);
-  }};
+    return are_finite(k.out());
+  });
 }
 
 /// What oneDNN has no sizes for.
@@ -226,9 +249,7 @@ std::optional<Kernel> make_convolution_gradient_input(const KernelRequest& reque
 std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& request) {
   if (is_empty(request)) return {};
   const Layout l(request.in[0], request.out[0], request.in[1], request.attributes);
-  if (request.in[0].dtype == DType::f32 && is_large_weight(l.sizes))
-    return gradient_of_large_weight(l.sizes);
-  return if_supported(request.in[0].dtype, [&]() -> std::optional<Kernel> {
+  auto direct = if_supported(request.in[0].dtype, [&]() -> std::optional<Kernel> {
     const dnnl::convolution_backward_weights::primitive_desc description(
         onednn_engine(), kAlgorithm, l.x, l.any_weight, l.y, l.stride, l.dilation, l.before,
         l.after, forward_description(l.in(request.in[0].dtype)), user_scratchpad());
@@ -257,6 +278,9 @@ std::optional<Kernel> make_convolution_gradient_weight(const KernelRequest& requ
                   .workspace_bytes = weight_bytes + scratch.get_size(),
                   .thread_invariant = false};
   });
+  if (direct && request.in[0].dtype == DType::f32 && is_large_weight(l.sizes))
+    return gradient_of_large_weight(l.sizes, *std::move(direct));
+  return direct;
 }
 
 }  // namespace argosy::cpu

@@ -160,6 +160,15 @@ Kernel widened(const KernelRequest& request, Kernel (*make)(const KernelRequest&
 
 }  // namespace
 
+Kernel if_finite(size_t workspace_bytes, Kernel direct, std::function<bool(KernelArgs&)> fast) {
+  Kernel kernel = direct;
+  kernel.workspace_bytes = std::max(workspace_bytes, direct.workspace_bytes);
+  kernel.run = [direct = std::move(direct.run), fast = std::move(fast)](KernelArgs& k) {
+    if (!fast(k)) direct(k);
+  };
+  return kernel;
+}
+
 Kernel make_reference_kernel(const KernelRequest& request) {
   const OpDef& op = request.op;
   check(op.reference != nullptr, "op {} has no reference", op.name);

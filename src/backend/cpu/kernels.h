@@ -6,6 +6,10 @@
 /// One maker per kernel; each returns nothing for types or sizes it does not take.
 namespace argosy::cpu {
 
+/// `fast` says whether all its results are finite. Where not, `direct` computes them again: for
+/// ways that take what is not finite to results which never see it.
+Kernel if_finite(size_t workspace_bytes, Kernel direct, std::function<bool(KernelArgs&)> fast);
+
 std::optional<Kernel> make_pointwise(const KernelRequest& request);
 std::optional<Kernel> make_reduction(const KernelRequest& request);
 std::optional<Kernel> make_sum_of_squares(const KernelRequest& request);

@@ -344,17 +344,6 @@ int64_t tiles_of(int64_t images, const Windows& windows) {
 
 constexpr int64_t kGrain = int64_t{1} << 14;  // numbers of kernels that pay for a thread
 
-/// `direct` runs in place of `fast` where that finds numbers that are not finite: spreading takes
-/// them to results that never see them.
-Kernel if_finite(size_t workspace_bytes, Kernel direct, std::function<bool(KernelArgs&)> fast) {
-  Kernel kernel = direct;
-  kernel.workspace_bytes = std::max(workspace_bytes, direct.workspace_bytes);
-  kernel.run = [direct = std::move(direct.run), fast = std::move(fast)](KernelArgs& k) {
-    if (!fast(k)) direct(k);
-  };
-  return kernel;
-}
-
 /// The products that `product` gives for each place.
 template <typename Make>
 void multiply_places(Make product) {
