@@ -69,7 +69,7 @@ struct Planes {
   }
 };
 
-/// How kernels lie: number `line` of tap `tap` at position p is data[p * position_step +
+/// How kernels lie: number `line` of tap `tap` at position first + p is data[p * position_step +
 /// tap * tap_step + line]. Lines are results, positions are summed over.
 struct Kernels {
   const float* data;
@@ -240,37 +240,32 @@ void SpreadKernels(const Kernels& from, int64_t first, int64_t last, float* pane
     return panels + panel * from.positions + at * panel_width(filled(from.lines) - panel) +
            in_panel;
   };
-  // some positions of a panel together, which lie side by side in each of the places
-  for (int64_t begin = first; begin < last; begin += kRun) {
-    const int64_t end = std::min(last, begin + kRun);
-    for_channels(static_cast<size_t>(from.lines), [&](auto d, size_t line) HWY_ATTR {
-      using X = hn::Vec<decltype(d)>;
-      for (int64_t at = begin; at < end; ++at) {
-        const float* taps = from.data + at * from.position_step + line;
-        X x[3][3], y[kSeen][kSeen];
+  // a panel's positions lie side by side in each of the places
+  for_channels(static_cast<size_t>(from.lines), [&](auto d, size_t line) HWY_ATTR {
+    using X = hn::Vec<decltype(d)>;
+    for (int64_t at = first; at < last; ++at) {
+      const float* taps = from.data + (at - first) * from.position_step + line;
+      X x[3][3], y[kSeen][kSeen];
 #pragma GCC unroll 9
-        for (int64_t tap = 0; tap < 9; ++tap)
-          x[tap / 3][tap % 3] = hn::LoadU(d, taps + tap * from.tap_step);
-        BothWays<SpreadKernel>(x, y);
-        float* to = in_panels(at, static_cast<int64_t>(line));
+      for (int64_t tap = 0; tap < 9; ++tap)
+        x[tap / 3][tap % 3] = hn::LoadU(d, taps + tap * from.tap_step);
+      BothWays<SpreadKernel>(x, y);
+      float* to = in_panels(at, static_cast<int64_t>(line));
 #pragma GCC unroll 16
-        for (int64_t p = 0; p < kPlaces; ++p)
-          hn::StoreU(y[p / kSeen][p % kSeen], d, to + p * plane);
-      }
-    });
-    for (int64_t line = from.lines; line < filled(from.lines); ++line)
-      for (int64_t at = begin; at < end; ++at)
-        for (int64_t p = 0; p < kPlaces; ++p) in_panels(at, line)[p * plane] = 0;
-  }
+      for (int64_t p = 0; p < kPlaces; ++p) hn::StoreU(y[p / kSeen][p % kSeen], d, to + p * plane);
+    }
+  });
+  for (int64_t line = from.lines; line < filled(from.lines); ++line)
+    for (int64_t at = first; at < last; ++at)
+      for (int64_t p = 0; p < kPlaces; ++p) in_panels(at, line)[p * plane] = 0;
 }
 
-/// Columns [first, last) of a matrix [rows, columns] as rows of `to`.
-void Transpose(const float* matrix, int64_t rows, int64_t columns, int64_t first, int64_t last,
-               float* to) {
+/// A matrix [rows, columns], whose rows are `step` apart, as [columns, rows].
+void Transpose(const float* matrix, int64_t rows, int64_t step, int64_t columns, float* to) {
   // few rows at a time, so that lines of the cache stay until their columns are read
   for (int64_t row = 0; row < rows; row += kRun)
-    PackColumns<Singles>(matrix + row * columns + first, columns, std::min(kRun, rows - row),
-                         last - first, to + first * rows + row, rows);
+    PackColumns<Singles>(matrix + row * step, step, std::min(kRun, rows - row), columns, to + row,
+                         rows);
 }
 
 /// The way back for gradients: rows of `from`, each of `channels`, to kernels; false if any is not
@@ -362,25 +357,30 @@ size_t bytes_of(int64_t floats) {
 class KernelPanels {
  public:
   KernelPanels(const ConvolutionSizes& s, bool back)
-      : s_(s), back_(back), positions_(back ? s.o : s.c), lines_(back ? s.c : s.o) {}
+      : s_(s),
+        back_(back),
+        positions_(back ? s.o : s.c),
+        lines_(back ? s.c : s.o),
+        runs_((positions_ + kRun - 1) / kRun, back ? 0 : 9 * kRun * lines_,
+              std::max<int64_t>(1, kGrain / (kRun * lines_))) {}
 
   /// Spreads a weight [O, 3, 3, C] in a workspace of `bytes()`.
   void spread(const float* weight, std::byte* workspace) const {
     auto* panels = reinterpret_cast<float*>(workspace);
-    Kernels kernels = {weight, 9 * s_.c, s_.c, positions_, lines_};
-    if (!back_) {  // results stand apart in the weight
-      auto* turned = reinterpret_cast<float*>(workspace + panel_bytes());
-      parallel_for(9 * s_.c, std::max<int64_t>(4, kGrain / s_.o), [&](int64_t first, int64_t last) {
-        HWY_DYNAMIC_DISPATCH(Transpose)(weight, s_.o, 9 * s_.c, first, last, turned);
-      });
-      kernels = {turned, s_.o, s_.c * s_.o, positions_, lines_};
-    }
-    parallel_for(positions_, std::max<int64_t>(1, kGrain / lines_),
-                 [&](int64_t first, int64_t last) {
-                   HWY_DYNAMIC_DISPATCH(SpreadKernels)(kernels, first, last, panels, plane());
-                 });
+    runs_.run(workspace + panel_bytes(), [&](int64_t begin, int64_t end, float* turned) {
+      for (int64_t first = begin * kRun; first < std::min(positions_, end * kRun); first += kRun) {
+        const int64_t last = std::min(positions_, first + kRun);
+        Kernels kernels = {weight + first * 9 * s_.c, 9 * s_.c, s_.c, positions_, lines_};
+        if (!back_) {  // results stand apart in the weight
+          for (int64_t tap = 0; tap < 9; ++tap) HWY_DYNAMIC_DISPATCH(Transpose)
+          (weight + tap * s_.c + first, s_.o, 9 * s_.c, last - first, turned + tap * kRun * s_.o);
+          kernels = {turned, s_.o, kRun * s_.o, positions_, lines_};
+        }
+        HWY_DYNAMIC_DISPATCH(SpreadKernels)(kernels, first, last, panels, plane());
+      }
+    });
   }
-  size_t bytes() const { return panel_bytes() + (back_ ? 0 : bytes_of(9 * s_.c * s_.o)); }
+  size_t bytes() const { return panel_bytes() + runs_.workspace_bytes(); }
 
   /// What stands at a place, in the workspace.
   Operand at(int64_t place, const std::byte* workspace) const {
@@ -397,6 +397,7 @@ class KernelPanels {
   ConvolutionSizes s_;
   bool back_;
   int64_t positions_, lines_;
+  PartsWithMemory runs_;  // of positions
 };
 
 /// The forward convolution or, back, the gradient of its input: pictures by kernels to pictures.
