@@ -70,5 +70,6 @@ TEST_CASE("command line: --json - leaves nothing but JSON on standard output") {
 
 TEST_CASE("command line: output that cannot be written ends with code 3") {
   CHECK(WEXITSTATUS(std::system(
-            fmt::format("{} doctor > /dev/full 2> /dev/null", argosy_program()).c_str())) == 3);
+            fmt::format("{} doctor > /dev/full 2> /dev/null", test::argosy_program()).c_str())) ==
+        3);
 }
