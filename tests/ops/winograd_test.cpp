@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <utility>
 
 #include "kernel_runs.h"
 
@@ -55,11 +56,11 @@ TEST_CASE("cpu: convolutions with fewer products equal the reference, to the bit
       const Arrays wanted = run_reference(*r.op, r.sample.attributes, in);
       on_every_instruction_set([&] {
         Arrays first;
-        for (const int threads : {3, 1, 5}) {
-          set_thread_count(threads);
-          if (threads == 5) set_thread_count(2);  // made for more than run
+        // the last runs on more threads than it was made for
+        for (const auto& [made_for, threads] : {std::pair(3, 3), {1, 1}, {2, 5}}) {
+          set_thread_count(made_for);
           const cpu::Kernel kernel = backend_kernel(*r.op, r.sample.attributes, in);
-          if (threads == 5) set_thread_count(5);
+          set_thread_count(threads);
           REQUIRE_FALSE(kernel.reference);
           const Arrays got = run(kernel, *r.op, r.sample.attributes, in);
           CHECK(difference(got, wanted, 2e-5) == "");

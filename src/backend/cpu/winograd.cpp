@@ -173,6 +173,29 @@ HWY_INLINE void FindWindow(const Windows& s, int64_t tile, int64_t (&pixel)[kSid
     }
 }
 
+/// The numbers of all places, which lie `plane` apart from `at` on.
+template <typename Tag>
+HWY_INLINE void StorePlaces(Tag d, const hn::Vec<Tag> (&y)[kSeen][kSeen], float* at,
+                            int64_t plane) {
+#pragma GCC unroll 16
+  for (int64_t p = 0; p < kPlaces; ++p) hn::StoreU(y[p / kSeen][p % kSeen], d, at + p * plane);
+}
+
+/// Gathers such numbers to y; false if any of it is not finite.
+template <typename Line, typename Tag>
+HWY_INLINE bool GatherPlaces(Tag d, const float* at, int64_t plane,
+                             hn::Vec<Tag> (&y)[Line::kTo][Line::kTo]) {
+  hn::Vec<Tag> x[kSeen][kSeen];
+#pragma GCC unroll 16
+  for (int64_t p = 0; p < kPlaces; ++p) x[p / kSeen][p % kSeen] = hn::LoadU(d, at + p * plane);
+  BothWays<Line>(x, y);
+  hn::Vec<Tag> doubt = hn::Zero(d);  // x * 0, which is NaN where x is not finite
+#pragma GCC unroll 9
+  for (size_t i = 0; i < Line::kTo * Line::kTo; ++i)
+    doubt = hn::MulAdd(y[i / Line::kTo][i % Line::kTo], hn::Zero(d), doubt);
+  return hn::AllTrue(d, hn::Eq(doubt, hn::Zero(d)));
+}
+
 /// The tiles' windows of `pictures`, spread to rows of `to`.
 template <typename Line>
 HWY_INLINE void SpreadPictures(const float* pictures, const Windows& s, Tiles tiles, Planes to) {
@@ -190,9 +213,7 @@ HWY_INLINE void SpreadPictures(const float* pictures, const Windows& s, Tiles ti
         for (size_t j = 0; j < kSide; ++j)
           x[i][j] = pixel[i][j] < 0 ? hn::Zero(d) : hn::LoadU(d, pictures + pixel[i][j] + c);
       BothWays<Line>(x, y);
-#pragma GCC unroll 16
-      for (size_t p = 0; p < kPlaces; ++p)
-        hn::StoreU(y[p / kSeen][p % kSeen], d, row + static_cast<int64_t>(p) * to.plane + c);
+      StorePlaces(d, y, row + c, to.plane);
     });
   }
 }
@@ -212,21 +233,13 @@ bool GatherResultPixels(Planes from, const Windows& s, Tiles tiles, float* pictu
     FindWindow<kResult>(s, tile, pixel);
     const float* row = from.data + (tile - tiles.begin) * from.step;
     for_channels(static_cast<size_t>(s.channels), [&](auto d, size_t c) HWY_ATTR {
-      using X = hn::Vec<decltype(d)>;
-      X x[kSeen][kSeen], y[kResult][kResult];
-#pragma GCC unroll 16
-      for (size_t p = 0; p < kPlaces; ++p)
-        x[p / kSeen][p % kSeen] = hn::LoadU(d, row + static_cast<int64_t>(p) * from.plane + c);
-      BothWays<GatherResult>(x, y);
-      X doubt = hn::Zero(d);  // x * 0, which is NaN where x is not finite
+      hn::Vec<decltype(d)> y[kResult][kResult];
+      finite &= GatherPlaces<GatherResult>(d, row + c, from.plane, y);
 #pragma GCC unroll 4
       for (size_t q = 0; q < kResult * kResult; ++q) {
-        const X result = y[q / kResult][q % kResult];
-        doubt = hn::MulAdd(result, hn::Zero(d), doubt);
         const int64_t at = pixel[q / kResult][q % kResult];
-        if (at >= 0) hn::StoreU(result, d, pictures + at + c);
+        if (at >= 0) hn::StoreU(y[q / kResult][q % kResult], d, pictures + at + c);
       }
-      finite &= hn::AllTrue(d, hn::Eq(doubt, hn::Zero(d)));
     });
   }
   return finite;
@@ -250,9 +263,7 @@ void SpreadKernels(const Kernels& from, int64_t first, int64_t last, float* pane
       for (int64_t tap = 0; tap < 9; ++tap)
         x[tap / 3][tap % 3] = hn::LoadU(d, taps + tap * from.tap_step);
       BothWays<SpreadKernel>(x, y);
-      float* to = in_panels(at, static_cast<int64_t>(line));
-#pragma GCC unroll 16
-      for (int64_t p = 0; p < kPlaces; ++p) hn::StoreU(y[p / kSeen][p % kSeen], d, to + p * plane);
+      StorePlaces(d, y, in_panels(at, static_cast<int64_t>(line)), plane);
     }
   });
   for (int64_t line = from.lines; line < filled(from.lines); ++line)
@@ -276,19 +287,11 @@ bool GatherKernels(Planes from, int64_t first, int64_t last, int64_t channels, f
     const float* row = from.data + o * from.step;
     float* to = kernels + o * 9 * channels;
     for_channels(static_cast<size_t>(channels), [&](auto d, size_t c) HWY_ATTR {
-      using X = hn::Vec<decltype(d)>;
-      X x[kSeen][kSeen], y[3][3];
-#pragma GCC unroll 16
-      for (size_t p = 0; p < kPlaces; ++p)
-        x[p / kSeen][p % kSeen] = hn::LoadU(d, row + static_cast<int64_t>(p) * from.plane + c);
-      BothWays<GatherKernel>(x, y);
-      X doubt = hn::Zero(d);
+      hn::Vec<decltype(d)> y[3][3];
+      finite &= GatherPlaces<GatherKernel>(d, row + c, from.plane, y);
 #pragma GCC unroll 9
-      for (size_t tap = 0; tap < 9; ++tap) {
-        doubt = hn::MulAdd(y[tap / 3][tap % 3], hn::Zero(d), doubt);
+      for (size_t tap = 0; tap < 9; ++tap)
         hn::StoreU(y[tap / 3][tap % 3], d, to + tap * static_cast<size_t>(channels) + c);
-      }
-      finite &= hn::AllTrue(d, hn::Eq(doubt, hn::Zero(d)));
     });
   }
   return finite;
