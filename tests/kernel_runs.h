@@ -251,6 +251,13 @@ inline std::optional<Sample> resized(const OpDef& op, const Sample& sample, Rand
   return result;
 }
 
+/// Whether the same elements of both, in f32, are finite.
+inline bool finite_alike(const Array& got, const Array& wanted) {
+  for (size_t i = 0; i < wanted.as().size(); ++i)
+    if (std::isfinite(got.as()[i]) != std::isfinite(wanted.as()[i])) return false;
+  return true;
+}
+
 /// `sample` with operands of bf16 where it has f32.
 inline Sample narrowed(Sample sample) {
   for (Type& type : sample.inputs)
