@@ -82,7 +82,13 @@ Session recipe_session(const run::Recipe& recipe) {
   return session;
 }
 
-Job make_job(const Subject& subject) {
+Job make_job(Subject subject) {
+  // a recipe's name alone, before its changes, as `argosy train` takes it
+  if (subject.name.empty() && subject.recipe.empty() && !subject.overrides.empty() &&
+      subject.overrides[0].find('=') == std::string::npos) {
+    subject.recipe = subject.overrides[0];
+    subject.overrides.erase(subject.overrides.begin());
+  }
   if (subject.name.empty() == subject.recipe.empty())
     throw Error({.what = "one case or one recipe is needed",
                  .where = "argosy bench",
